@@ -1,0 +1,1 @@
+"""Realising derivations: one, and many side by side."""

@@ -1,0 +1,107 @@
+"""What a build that did not end well is called, and what a person is told about it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from layerlock.errors import (
+    AbiViolation,
+    BuildFailed,
+    InvalidRecipe,
+    LayerCheckFailed,
+    LayerlockError,
+    OutOfMemory,
+    OverBudget,
+    PatchFailed,
+    ResourceExceeded,
+    SmokeFailed,
+    TimedOut,
+)
+from layerlock.model.derivation import Derivation
+from layerlock.sandbox.spec import Outcome
+
+TAIL = 30
+"""Lines of a failed build's log that the message shows."""
+
+_REPORTED: Mapping[str, type[LayerlockError]] = {
+    "abi": AbiViolation,
+    "budget": OverBudget,
+    "build": BuildFailed,
+    "check": LayerCheckFailed,
+    "patch": PatchFailed,
+    "smoke": SmokeFailed,
+    "usage": InvalidRecipe,
+}
+_REPORT_CAP = 4 << 20
+
+
+def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) -> LayerlockError | None:
+    """Give the error of a build that did not succeed, or None.
+
+    `build` is the host's side of `/build`, where a guest script may have left a report.
+    """
+    name, needs = derivation.name, derivation.needs
+    where = f"the full log: {log}"
+    if outcome.out_of_memory:
+        killed = f" (`{outcome.killed_process}` was killed)" if outcome.killed_process else ""
+        return OutOfMemory(
+            f"the build of {name} reached its memory limit of {needs.memory / 2**30:.1f} GiB{killed}",
+            hint=f"raise `build.limits.memory` in its recipe, or run fewer jobs (--jobs); {where}",
+        )
+    if outcome.timed_out:
+        return TimedOut(
+            f"the build of {name} reached its time limit of {needs.seconds} s",
+            hint=f"raise `build.limits.time` in its recipe; {where}",
+        )
+    if outcome.log_overflow:
+        return ResourceExceeded(f"the build of {name} wrote more than {needs.log_bytes >> 20} MiB of log", hint=where)
+    if outcome.output_overflow:
+        return ResourceExceeded(
+            f"the build of {name} made more than {needs.output_bytes >> 20} MiB of output",
+            hint=f"raise `build.limits.output` in its recipe; {where}",
+        )
+    if outcome.process_overflow:
+        return ResourceExceeded(
+            f"the build of {name} started more than {needs.processes} processes at once",
+            hint=f"raise `build.limits.processes` in its recipe; {where}",
+        )
+    if outcome.succeeded:
+        return None
+    reported = _report(build)
+    if reported is not None and reported[0] is not BuildFailed:
+        kind, message, hint = reported
+        return kind(f"{name}: {message}", hint=hint or where)
+    ended = f"signal {outcome.signal}" if outcome.signal is not None else f"status {outcome.status}"
+    lines = "\n".join(f"  | {line}" for line in _tail(log))
+    return BuildFailed(
+        f"the build of {name} ended with {ended}; the end of its log:\n{lines}",
+        hint=f"{where}; look around in its sandbox with: layerlock shell {name}",
+    )
+
+
+def _tail(log: Path) -> list[str]:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return [line.rstrip("\n") for line in deque(lines, TAIL)]
+
+
+def _report(build: Path) -> tuple[type[LayerlockError], str, str] | None:
+    """Read the report of a guest script. The build could write it, so nothing in it is trusted but shown."""
+    path = build / "report.json"
+    try:
+        if path.is_symlink() or path.stat().st_size > _REPORT_CAP:
+            return None
+        report: Any = json.loads(path.read_bytes())
+        error = report["error"]
+        others = [
+            f"\n  {finding['message']}"
+            for finding in report.get("findings", ())
+            if finding.get("severity") == "error" and finding["message"] != error["message"]
+        ]
+        kind = _REPORTED[error["kind"]]
+        return kind, str(error["message"]) + "".join(others[:20]), str(error.get("hint") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,127 @@
+"""Realising one derivation whose inputs and sources are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerlock.build.failures import failure
+from layerlock.build.stage import stage
+from layerlock.build.transforms import perform
+from layerlock.build.workshop import Workshop
+from layerlock.errors import LayerlockError
+from layerlock.events import BuildFailedEvent, BuildFinished, BuildLine, BuildReused, BuildStarted, BuildStep
+from layerlock.model.derivation import Derivation, GuestRun, Realisation, Transform
+from layerlock.sandbox.harvest import harvest
+from layerlock.sandbox.spec import Outcome
+
+
+class Cancelled(LayerlockError):
+    """A build was ended because another one failed, or by the user."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """A derivation to realise: its planned hash, and the realisations of its inputs by name."""
+
+    derivation: Derivation
+    planned: str
+    inputs: Mapping[str, Realisation]
+
+    @property
+    def resolved(self) -> str:
+        """The resolved hash: the derivation with its inputs named by their outputs."""
+        return self.derivation.hash({name: made.output for name, made in self.inputs.items()})
+
+
+def reuse(order: Order, workshop: Workshop) -> Realisation | None:
+    """Find an output for the resolved hash, made by an earlier build that looked the same: early cutoff."""
+    found = workshop.store.realisation(order.resolved)
+    if found is None or workshop.store.tree(found.output) is None:
+        return None
+    made = Realisation(
+        name=order.derivation.name,
+        planned=order.planned,
+        resolved=order.resolved,
+        output=found.output,
+        size=found.size,
+    )
+    workshop.store.register(made)
+    workshop.emit(
+        BuildReused(
+            name=order.derivation.name, planned=order.planned, resolved=order.resolved, output=found.output
+        )
+    )
+    return made
+
+
+def realise(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Realisation:
+    """Build a derivation and register its output.
+
+    Raises:
+        LayerlockError: the build failed; the store holds nothing of it but the log.
+    """
+    derivation, store = order.derivation, workshop.store
+    resolved = order.resolved
+    log = store.log_path(order.planned)
+    started = time.monotonic()
+    workshop.emit(
+        BuildStarted(name=derivation.name, planned=order.planned, resolved=resolved, log=str(log))
+    )
+    inputs = {name: store.held_tree(made.output) for name, made in order.inputs.items()}
+    outcome: Outcome | None = None
+    try:
+        with store.scratch(derivation.name) as folder:
+            result = folder / "result"
+            match derivation.action:
+                case Transform() as transform:
+                    _step(workshop, derivation, transform.name)
+                    result.mkdir()
+                    perform(derivation, transform, inputs, sources, result)
+                case GuestRun() as run:
+                    _step(workshop, derivation, "unpack")
+                    staged = stage(derivation, run, workshop, inputs, sources, folder)
+                    _step(workshop, derivation, "run")
+                    outcome = workshop.sandbox.run(
+                        staged.spec,
+                        log=log,
+                        on_line=lambda line: workshop.emit(BuildLine(name=derivation.name, line=line)),
+                        cancel=workshop.cancel,
+                    )
+                    if outcome.cancelled:
+                        raise Cancelled(f"the build of {derivation.name} was cancelled")
+                    wrong = failure(derivation, outcome, log, staged.build)
+                    if wrong is not None:
+                        if workshop.keep_failed:
+                            kept = store.keep_failed(folder, derivation.name)
+                            wrong.hint += f"; its folders are kept in {kept}"
+                        raise wrong
+                    _step(workshop, derivation, "store")
+                    harvest(staged.out, result, max_bytes=derivation.needs.output_bytes)
+            tree = store.add_tree(result, derivation.name)
+    except LayerlockError as error:
+        workshop.emit(BuildFailedEvent(name=derivation.name, reason=error.message, log=str(log)))
+        raise
+    made = Realisation(
+        name=derivation.name, planned=order.planned, resolved=resolved, output=tree.sri, size=tree.size
+    )
+    store.register(made)
+    workshop.emit(
+        BuildFinished(
+            name=derivation.name,
+            planned=order.planned,
+            resolved=resolved,
+            output=tree.sri,
+            size=tree.size,
+            seconds=time.monotonic() - started,
+            command_seconds=outcome.seconds if outcome else 0.0,
+            peak_memory=outcome.peak_memory if outcome else 0,
+        )
+    )
+    return made
+
+
+def _step(workshop: Workshop, derivation: Derivation, step: str) -> None:
+    workshop.emit(BuildStep(name=derivation.name, step=step))

@@ -1,0 +1,147 @@
+"""Reading the command line: the options that all verbs share, and one parser a verb, made when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from typing import NoReturn, Protocol, cast
+
+import layerlock
+from layerlock.cli.verbs import VERBS
+from layerlock.errors import UsageError
+
+MAIN_USAGE = "layerlock [--repo DIR] [--store DIR] [--json] [--verbose] VERB ..."
+
+
+class Verb(Protocol):
+    """What the module of a verb holds."""
+
+    HELP: object
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[..., int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors like all others, and whose help is made when it is asked for."""
+
+    def __init__(self, usage_hint: str, *, prog: str, usage: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+        )
+        self._usage_hint = usage_hint
+        self.write_help: Callable[[], tuple[str, str]] | None = None
+
+    def format_help(self) -> str:
+        """Write the help."""
+        if self.write_help is not None:
+            self.description, self.epilog = self.write_help()
+        return super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            UsageError: always; a mistyped option is answered with the nearest one.
+        """
+        unknown = re.match(r"unrecognized arguments: (--[a-z-]+)", message)
+        known = [option for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+        raise UsageError(message, hint=f"did you mean `{near[0]}`?" if near else self._usage_hint)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Read a command line: the verb's name stands in `verb`, its module in `module`.
+
+    Raises:
+        UsageError: it asks for what there is not.
+        SystemExit: help or the version was asked for, and printed.
+    """
+    main = Parser("see: layerlock --help", prog="layerlock", usage=MAIN_USAGE)
+    main.write_help = _main_help
+    main.add_argument("--version", action="version", version=f"layerlock {layerlock.__version__}")
+    _add_common(main)
+    main.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
+    main.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    options = main.parse_args(argv)
+    name: str | None = vars(options).get("verb")
+    rest: list[str] = vars(options).pop("rest", [])
+    if name is None:
+        raise UsageError("a verb is missing", hint=f"one of: {', '.join(VERBS)}; see: layerlock --help")
+    if name not in VERBS:
+        near = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(VERBS)}; see: layerlock --help"
+        raise UsageError(f"there is no verb `{name}`", hint=hint)
+    module = load(name)
+    options.module = module
+    return verb_parser(name, module).parse_args(rest, options)
+
+
+def load(verb: str) -> Verb:
+    """Load the module of a verb."""
+    return cast("Verb", importlib.import_module(f"layerlock.cli.{verb}"))
+
+
+def verb_parser(name: str, module: Verb) -> Parser:
+    """Make the parser of a verb."""
+    parser = Parser(f"see: layerlock {name} --help", prog=f"layerlock {name}")
+    parser.write_help = lambda: _verb_help(module)
+    module.configure(parser)
+    _add_common(parser)
+    return parser
+
+
+def add_building(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that build."""
+    parser.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="processes at once; as many as there are cores if left out",
+    )
+    parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
+    add_offline(parser)
+
+
+def add_offline(parser: argparse.ArgumentParser) -> None:
+    """Add the option of verbs that fetch."""
+    parser.add_argument(
+        "--offline", action="store_true", help="never use the network; what is missing is an error"
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("options of every verb")
+    group.add_argument(
+        "--repo", metavar="DIR", help="the recipe repository; the nearest parent with `recipes/`"
+    )
+    group.add_argument("--store", metavar="DIR", help="the store; ~/.cache/layerlock if left out")
+    group.add_argument(
+        "--json", action="store_true", help="write events and the result as JSON, one object a line"
+    )
+    group.add_argument("--verbose", action="store_true", help="show build logs and steps as they come")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _main_help() -> tuple[str, str]:
+    from layerlock.cli import help as texts  # noqa: PLC0415 - only who asks for help pays for it
+
+    return texts.description(texts.MAIN), texts.main_epilog()
+
+
+def _verb_help(module: Verb) -> tuple[str, str]:
+    from layerlock.cli import help as texts  # noqa: PLC0415 - as above
+
+    shown = cast("texts.Help", module.HELP)
+    return texts.description(shown.about), shown.epilog()

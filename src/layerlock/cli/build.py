@@ -1,0 +1,108 @@
+"""`layerlock build`: layers into zips, packages into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerlock.cli.arguments import add_building
+from layerlock.cli.help import Help
+from layerlock.cli.targets import check_target, is_layer
+from layerlock.ui.text import render_layer, size
+
+if TYPE_CHECKING:
+    import argparse
+
+    from layerlock.cli.call import Call
+    from layerlock.workflows.building import LayerBuilt
+
+HELP = Help(
+    about="Builds layers and packages. What is missing is fetched and verified by hash, built in a sandbox without "
+    "network, checked against the layer's runtime and tried in a root like Lambda's; what is in the store already "
+    "is used as it is. A layer needs its lock, and a build never changes it: where the lock records outputs, the "
+    "first output that differs stops the build.",
+    writes="dist/NAME.zip in the recipe repository for a layer (--out names another folder). A package's output "
+    "stays in the store; its place is printed. Full logs of all builds are kept in the store.",
+    examples=("layerlock build cv", "layerlock build numpy --jobs 2 --keep-failed"),
+    related=("lock", "record", "log", "shell"),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer or a package")
+    parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
+    add_building(parser)
+
+
+def run(call: Call) -> int:
+    """Build every target, one after the other."""
+    for name in call.options.names:
+        check_target(call.repository, name)
+    for name in call.options.names:
+        if is_layer(call.repository, name):
+            build_layer(call, name)
+        else:
+            build_package(call, name)
+    return 0
+
+
+def build_layer(call: Call, name: str) -> None:
+    """Build a layer and say what came out."""
+    from layerlock.workflows import building  # noqa: PLC0415 - mistakes in the names are told without it
+
+    with call.driver() as driver:
+        built = building.build_layer(driver, name, out_folder(call))
+    tell_layer(call, built)
+
+
+def build_package(call: Call, name: str) -> None:
+    """Build a package and say where its output stands."""
+    from layerlock.workflows import building  # noqa: PLC0415 - as above
+
+    with call.driver() as driver:
+        made, path = building.build_package(driver, name)
+    call.result(
+        f"{path}\n  {size(made.size)}, {made.output}",
+        {
+            "package": name,
+            "path": str(path),
+            "output": made.output,
+            "planned": made.planned,
+            "size": made.size,
+        },
+    )
+
+
+def out_folder(call: Call) -> Path:
+    """Give the folder that layer zips go to."""
+    named = call.option("out")
+    return call.current / named if named is not None else call.root / "dist"
+
+
+def tell_layer(call: Call, built: LayerBuilt) -> None:
+    """Say what a layer zip is and weighs, and whether the lock confirms it."""
+    lock = str(built.lock.relative_to(call.root))
+    verb = "nox -s record --" if (call.root / "noxfile.py").is_file() else "layerlock record"
+    standing = f"confirmed by {lock}" if built.confirmed else f"unconfirmed: run {verb} {built.layer}"
+    text = render_layer(
+        path=call.shown(built.path),
+        sha256=built.sha256,
+        zipped=built.size,
+        direct_upload=built.direct_upload_limit,
+        unzipped=built.unzipped,
+        limit=built.unzipped_limit,
+        lock=standing,
+    )
+    fields = {
+        "layer": built.layer,
+        "path": str(built.path),
+        "sha256": built.sha256,
+        "size": built.size,
+        "unzipped": built.unzipped,
+        "direct_upload_limit": built.direct_upload_limit,
+        "unzipped_limit": built.unzipped_limit,
+        "lock": lock,
+        "confirmed": built.confirmed,
+    }
+    call.result(text, fields)

@@ -1,0 +1,83 @@
+"""From settings to a driver: the one place where collaborators are chosen and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from layerlock.events import Listener, Noted
+from layerlock.io.repository import Repository
+from layerlock.store.local import LocalStore
+from layerlock.workflows.driver import Bubblewrap, Driver
+from layerlock.workflows.supplier import StoreSupplier
+
+if TYPE_CHECKING:
+    from layerlock.sandbox.program import Program
+    from layerlock.sources.fetch import Reach
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the command line and the environment say.
+
+    `environment` are the process's variables, for the programs and libraries that read their own from it (git,
+    requests, pip's configuration). `jobs` and `memory` (bytes) are what builds may use; 0 stands for what there is.
+    """
+
+    repository: Path
+    store: Path
+    environment: Mapping[str, str]
+    jobs: int = 0
+    memory: int = 0
+    offline: bool = False
+    keep_failed: bool = False
+
+
+def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -> Driver:
+    """Make a driver; nothing is looked for, fetched or opened before it is needed."""
+    store = LocalStore(settings.store)
+
+    def reach() -> Reach:
+        from layerlock.cli.reach import make_reach  # noqa: PLC0415 - brings `requests` in, which is slow to load
+
+        return make_reach(settings)
+
+    supplier = StoreSupplier(store, reach, emit)
+
+    def find() -> Program:
+        from layerlock.cli.reach import find_program  # noqa: PLC0415 - as above
+
+        program = find_program(store, supplier)
+        emit(Noted(name="sandbox", message=f"bubblewrap ({program.origin})"))
+        return program
+
+    return Driver(
+        repository=Repository(settings.repository),
+        store=store,
+        supplier=supplier,
+        sandbox=Bubblewrap(find),
+        emit=emit,
+        jobs=settings.jobs or cores(),
+        memory=settings.memory or memory(),
+        keep_failed=settings.keep_failed,
+        cancel=cancel or Event(),
+    )
+
+
+def cores() -> int:
+    """Count the processors that this process may use."""
+    import os  # noqa: PLC0415
+
+    return len(os.sched_getaffinity(0))
+
+
+def memory() -> int:
+    """Give the bytes of memory that are free for builds, as the kernel estimates them."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemAvailable":
+            return int(rest.split()[0]) * 1024
+    return 2 << 30

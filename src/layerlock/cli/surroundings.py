@@ -1,0 +1,68 @@
+"""What the environment and the current folder say: read here, and handed down as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerlock.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def repository(named: str | None, current: Path) -> Path:
+    """Give the recipe repository: the one named, else the nearest folder from `current` up with `recipes/`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if named is not None:
+        return current / named
+    for folder in (current, *current.parents):
+        if (folder / "recipes").is_dir():
+            return folder
+    raise UsageError(
+        f"neither {current} nor a folder above it holds `recipes/`",
+        hint="start layerlock in a recipe repository, or name one with --repo DIR",
+    )
+
+
+def store(named: str | None, variables: Mapping[str, str], current: Path) -> Path:
+    """Give the store: the one named, else `LAYERLOCK_STORE`, else `layerlock` in the user's cache folder.
+
+    Raises:
+        UsageError: nothing says where it is.
+    """
+    chosen = named or variables.get("LAYERLOCK_STORE")
+    if chosen:
+        return current / chosen
+    cache = variables.get("XDG_CACHE_HOME", "")
+    # The XDG specification: a relative path there is to be ignored.
+    if cache.startswith("/"):
+        return Path(cache) / "layerlock"
+    home = variables.get("HOME", "")
+    if home.startswith("/"):
+        return Path(home) / ".cache" / "layerlock"
+    raise UsageError("HOME is not set, so there is no place for the store", hint="name one with --store DIR")
+
+
+def jobs(options: argparse.Namespace, variables: Mapping[str, str]) -> int:
+    """Give the number of processes at once: the one named, else `LAYERLOCK_JOBS`, else 0, which means all cores.
+
+    Raises:
+        UsageError: the variable is no such number.
+    """
+    named: int | None = vars(options).get("jobs")
+    text = variables.get("LAYERLOCK_JOBS", "")
+    if named is not None or not text:
+        return named or 0
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"LAYERLOCK_JOBS must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:
+    """Say whether to write in colours, by the NO_COLOR convention and the kind of terminal."""
+    return terminal and not variables.get("NO_COLOR") and variables.get("TERM", "dumb") != "dumb"

@@ -1,0 +1,65 @@
+"""Names on the command line: which layer, package or derivation each means."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from layerlock.errors import UsageError
+
+if TYPE_CHECKING:
+    from layerlock.io.repository import Repository
+
+_PARTS = ("tree", "zip", "smoke")
+
+
+def is_layer(repository: Repository, name: str) -> bool:
+    """Say whether a layer has this name."""
+    return name in repository.names("layers")
+
+
+def check_target(repository: Repository, name: str) -> None:
+    """Make sure that a layer or a package has this name.
+
+    Raises:
+        UsageError: none has; the nearest names are given.
+    """
+    known = (*repository.names("layers"), *repository.names("packages"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "layerlock show lists what there is"
+        raise UsageError(f"there is no layer and no package `{name}` in {repository.root}", hint=hint)
+
+
+def check_layer(repository: Repository, name: str) -> None:
+    """Make sure that a layer has this name.
+
+    Raises:
+        UsageError: none has.
+    """
+    layers = repository.names("layers")
+    if name in layers:
+        return
+    if name in repository.names("packages"):
+        hint = f"`{name}` is a package; only layers have locks"
+    else:
+        near = difflib.get_close_matches(name, layers, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"layers: {', '.join(layers) or 'none'}"
+    raise UsageError(f"there is no layer `{name}` in {repository.root}", hint=hint)
+
+
+def builds_of(repository: Repository, name: str) -> tuple[str, tuple[str, ...]]:
+    """Give the layer or package that a name belongs to, and the derivations that it means.
+
+    A derivation's own name (`layer-cv-tree`, as messages of failed builds say it) is understood too.
+
+    Raises:
+        UsageError: there is no such thing.
+    """
+    layer, _, part = name.removeprefix("layer-").rpartition("-")
+    if name.startswith("layer-") and part in _PARTS and is_layer(repository, layer):
+        return layer, (name,)
+    check_target(repository, name)
+    if is_layer(repository, name):
+        return name, tuple(f"layer-{name}-{part}" for part in _PARTS)
+    return name, (name,)

@@ -1,0 +1,18 @@
+"""The verbs there are, one module each; a module is loaded when its verb is asked for."""
+
+from __future__ import annotations
+
+VERBS: dict[str, str] = {
+    "build": "build layers or packages",
+    "lock": "pin every source of a layer, and write its lock",
+    "record": "build a layer and write the outputs into its lock",
+    "fetch": "bring every source of a layer or package into the store",
+    "show": "list layers and packages, or what one of them is made of",
+    "log": "print the log of a build",
+    "shell": "open a shell in the sandbox of a build",
+    "hash": "print the hash of a file or folder, as `nix hash path` does",
+    "gc": "remove from the store what nothing needs any more",
+    "verify": "hash everything in the store anew",
+    "schema": "print the JSON Schema of recipes",
+}
+"""Summaries by verb, in the order of the help."""

@@ -1,0 +1,129 @@
+"""What happened, as typed records: the core emits them, displays and logs listen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to `name` (a source, a derivation, a layer)."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanMade(Event):
+    """A plan was made: the derivations still to realise, in build order, and the bytes still to fetch."""
+
+    derivations: tuple[str, ...]
+    to_build: tuple[str, ...]
+    to_fetch: int
+    fetch_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchStarted(Event):
+    """A download begins at `url`; `size` in bytes where it is known."""
+
+    url: str
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchProgressed(Event):
+    """`done` bytes of a download have arrived."""
+
+    done: int
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchRetried(Event):
+    """One attempt failed for `reason`; another follows (of the same or the next address)."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchFinished(Event):
+    """The bytes are in the store and are the pinned ones."""
+
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildStarted(Event):
+    """A derivation's build begins; `log` is the path of its log."""
+
+    planned: str
+    resolved: str
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildStep(Event):
+    """A build went on to another step: unpacking, patching, running, harvesting."""
+
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildLine(Event):
+    """One line of a build's log."""
+
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildFinished(Event):
+    """A derivation's output stands in the store. Times in seconds, memory and size in bytes."""
+
+    planned: str
+    resolved: str
+    output: str
+    size: int
+    seconds: float
+    command_seconds: float
+    peak_memory: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildReused(Event):
+    """A derivation was not built: an output for its resolved hash exists already."""
+
+    planned: str
+    resolved: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildFailedEvent(Event):
+    """A derivation's build ended without an output."""
+
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warned(Event):
+    """Something that a person should know and that stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted(Event):
+    """A fact for the record, such as which sandbox or memory control is used."""
+
+    message: str
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """A listener that drops every event."""

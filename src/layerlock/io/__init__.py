@@ -1,0 +1,1 @@
+"""The edges of the world: files, processes, HTTP, archives."""

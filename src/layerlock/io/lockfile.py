@@ -1,0 +1,70 @@
+"""Lock files: reading every version there ever was, and the one writer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from layerlock.errors import InvalidRecipe, Location, StaleLock
+from layerlock.io.atomic import write_bytes
+from layerlock.io.documents import read_record, read_table
+from layerlock.model.lock import VERSION, Lock
+
+HEADER = "# Written by `nox -s lock` and `nox -s record`; not for editing by hand.\n"
+
+
+def read_lock(path: Path, layer: str) -> Lock:
+    """Read a layer's lock.
+
+    Raises:
+        StaleLock: there is none.
+        InvalidRecipe: it is not a lock, or one of a version from the future.
+    """
+    shown = f"lockfiles/{path.name}"
+    if not path.is_file():
+        raise StaleLock(f"the layer `{layer}` has no lock ({shown})", hint=f"run: nox -s lock -- {layer}")
+    table = read_table(path, shown)
+    version = table.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise InvalidRecipe(
+            f"the lock has version {version}; this layerlock reads up to {VERSION}",
+            hint="use a newer layerlock",
+            location=Location(file=shown, line=1),
+        )
+    return read_record(Lock, table, path, shown)
+
+
+def dump_lock(lock: Lock) -> str:
+    """Spell a lock: sources sorted by key, derivations in build order, absent values left out."""
+    ordered = dataclasses.replace(lock, sources=tuple(sorted(lock.sources, key=lambda source: source.key)))
+    return HEADER + tomli_w.dumps(_table(ordered))
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock in one step: a reader sees the old one or the new one."""
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, dump_lock(lock).encode())
+
+
+def _table(record: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if value is None or value == () or (isinstance(value, Mapping) and not value):
+            continue
+        made[field.name] = _value(value)
+    return made
+
+
+def _value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _table(value)
+    if isinstance(value, tuple):
+        return [_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _value(value[name]) for name in sorted(value)}
+    return value

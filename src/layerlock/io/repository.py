@@ -1,0 +1,162 @@
+"""A recipe folder: finding, reading and checking what stands in `recipes/`, `patches/` and `lockfiles/`."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from layerlock.errors import HashMismatch, InvalidRecipe, Location, UsageError
+from layerlock.io.documents import locate, read_record, read_table
+from layerlock.model.layer import LayerRecipe
+from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
+from layerlock.model.runtime import RuntimeRecipe
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
+class Repository:
+    """Recipes by name, read when they are asked for and then kept."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the folder `root`.
+
+        Raises:
+            UsageError: it holds no `recipes` folder.
+        """
+        self.root = root
+        if not (root / "recipes").is_dir():
+            raise UsageError(
+                f"{root} holds no `recipes` folder",
+                hint="start layerlock in a recipe repository, or name one with --repo DIR",
+            )
+        self._kept: dict[tuple[str, str], Any] = {}
+
+    def fresh(self) -> Repository:
+        """Give the same folder, to be read again."""
+        return Repository(self.root)
+
+    def package(self, name: str) -> PackageRecipe:
+        """Read the recipe of a package."""
+        return self._read("packages", name, PackageRecipe, "package")
+
+    def environment(self, name: str) -> EnvironmentRecipe:
+        """Read the recipe of an environment, with its pinned packages."""
+        return self._read("environments", name, EnvironmentRecipe, "environment")
+
+    def runtime(self, name: str) -> RuntimeRecipe:
+        """Read a runtime's description."""
+        return self._read("runtimes", name, RuntimeRecipe, "runtime")
+
+    def layer(self, name: str) -> LayerRecipe:
+        """Read the recipe of a layer."""
+        return self._read("layers", name, LayerRecipe, "layer")
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """List what there is of `packages`, `environments`, `runtimes` or `layers`."""
+        found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
+        return tuple(sorted(name for name in found if not name.endswith(".debs")))
+
+    def recipe_file(self, kind: str, name: str) -> str:
+        """Give a recipe's place from the top of the repository."""
+        return f"recipes/{kind}/{name}.toml"
+
+    def locate(self, kind: str, name: str, dotted: str) -> Location:
+        """Find the line of a key of a recipe."""
+        shown = self.recipe_file(kind, name)
+        return locate(self.root / shown, shown, dotted)
+
+    def lock_path(self, layer: str) -> Path:
+        """Give the place of a layer's lock."""
+        return self.root / "lockfiles" / f"{layer}.lock"
+
+    def patch(self, package: PackageRecipe, index: int) -> Path:
+        """Give the place of a package's patch, its hash checked.
+
+        Raises:
+            InvalidRecipe: the patch is missing.
+            HashMismatch: its bytes are not the pinned ones.
+        """
+        patch = package.patches[index]
+        path = self.root / "patches" / patch.file
+        location = self.locate("packages", package.name, f"patches[{index}].file")
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            raise InvalidRecipe(f"there is no patch `patches/{patch.file}`", location=location) from None
+        if found != patch.sha256:
+            raise HashMismatch(
+                f"patches/{patch.file} has the sha256 {found}, the recipe says {patch.sha256}",
+                hint="if the change of the patch is meant, write the new hash into the recipe",
+                location=self.locate("packages", package.name, f"patches[{index}].sha256"),
+            )
+        return path
+
+    def data(self, file: str, location: Location | None = None) -> tuple[Path, str]:
+        """Give the place and sha256 of a file below `recipes/` that a recipe names."""
+        path = self.root / "recipes" / file
+        try:
+            return path, hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            raise InvalidRecipe(f"there is no file `recipes/{file}`", location=location) from None
+
+    def _read(self, kind: str, name: str, cls: type[T], table: str) -> T:
+        kept = self._kept.get((kind, name))
+        if kept is None:
+            kept = self._kept[kind, name] = self._load(kind, name, cls, table)
+        record: T = kept
+        return record
+
+    def _load(self, kind: str, name: str, cls: type[T], table: str) -> T:
+        shown = self.recipe_file(kind, name)
+        path = self.root / shown
+        if not path.is_file():
+            near = difflib.get_close_matches(name, self.names(kind), n=1)
+            raise UsageError(
+                f"there is no {table} `{name}` ({shown})",
+                hint=f"did you mean `{near[0]}`?" if near else f"known: {', '.join(self.names(kind)) or 'none'}",
+            )
+        document = self._document(kind, name, table, ())
+        if kind == "environments":
+            pins = path.with_name(f"{name}.debs.toml")
+            if pins.is_file():
+                document |= read_table(pins, f"recipes/environments/{name}.debs.toml")
+        record = read_record(cls, document, path, shown)
+        if record.name != name:
+            raise InvalidRecipe(
+                f"the file is called `{name}.toml` and says `name = {record.name!r}`",
+                location=locate(path, shown, f"{table}.name"),
+            )
+        return record
+
+    def _document(self, kind: str, name: str, table: str, seen: tuple[str, ...]) -> dict[str, Any]:
+        """Read a document and lay it over the one that it is based on."""
+        shown = self.recipe_file(kind, name)
+        document = read_table(self.root / shown, shown)
+        about = document.get(table)
+        base = about.get("base") if isinstance(about, Mapping) else None
+        if base is None or kind == "environments":
+            return document
+        if not isinstance(base, str) or base in (*seen, name) or base not in self.names(kind):
+            problem = "is based on itself" if base in (*seen, name) else f"names an unknown {table}"
+            raise InvalidRecipe(
+                f"`base = {base!r}` {problem}", location=locate(self.root / shown, shown, f"{table}.base")
+            )
+        return _over(self._document(kind, base, table, (*seen, name)), document)
+
+
+def _over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one document over another: tables key by key, everything else whole."""
+    made = dict(base)
+    for name, value in change.items():
+        below = made.get(name)
+        made[name] = _over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return made

@@ -1,0 +1,1 @@
+"""Hermetic containers: what a build may see, and the programs that enforce it."""

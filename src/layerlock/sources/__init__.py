@@ -1,0 +1,1 @@
+"""Where bytes come from: pinning and fetching each kind of source."""

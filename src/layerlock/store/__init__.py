@@ -1,0 +1,1 @@
+"""The local, immutable, content-verified keep of sources and outputs."""

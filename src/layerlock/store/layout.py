@@ -1,0 +1,82 @@
+"""Where things stand in a store, and how they are found: names carry the hash, so no index can be corrupt."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+MTIME: Final = 1
+"""The one modification time of everything in a store, in seconds: what Nix uses."""
+
+FOLDERS: Final = ("files", "trees", "realisations", "planned", "logs", "tmp", "locks", "roots", "failed")
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._+~-]")
+_LONGEST_NAME: Final = 150
+
+
+class Layout:
+    """The folders below a store's root; making one touches no disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = root / "files"
+        self.trees = root / "trees"
+        self.realisations = root / "realisations"
+        self.planned = root / "planned"
+        self.logs = root / "logs"
+        self.tmp = root / "tmp"
+        self.locks = root / "locks"
+        self.roots = root / "roots"
+        self.failed = root / "failed"
+        self.collector = self.locks / "collector"
+
+    def make(self) -> None:
+        """Make the folders that are missing."""
+        for folder in FOLDERS:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+
+    def lock(self, kind: str, name: str) -> Path:
+        """The lock file of one entry."""
+        return self.locks / f"{kind}-{name}"
+
+
+class Index:
+    """Finds `HASH-NAME` in a folder by hash; the listing is read again only after the folder changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp: tuple[int, int] | None = None
+        self._names: dict[str, str] = {}
+
+    def find(self, digest: str) -> Path | None:
+        """Return the entry whose name starts with the hexadecimal `digest`."""
+        try:
+            status = self._folder.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if stamp != self._stamp or digest not in self._names:
+            # Two changes within one tick of the file system's clock look like one, so a miss always looks
+            # again.
+            names = os.listdir(self._folder)  # noqa: PTH208 -- names are all that is wanted
+            self._names = {name[:64]: name for name in names if name[64:65] == "-"}
+            self._stamp = stamp
+        name = self._names.get(digest)
+        if name is None:
+            return None
+        path = self._folder / name
+        return path if path.exists() else None
+
+
+def require_hex(digest: str) -> str:
+    """Return `digest` if it is a hexadecimal sha256: it becomes part of a path. Raises ValueError."""
+    if not _HEX.fullmatch(digest):
+        raise ValueError(f"not a sha256 in hexadecimal: {digest!r}")
+    return digest
+
+
+def entry_name(digest: str, name: str) -> str:
+    """Give the name of an entry: the hash, and the name made harmless, for people who look into the store."""
+    return f"{require_hex(digest)}-{_NOT_IN_A_NAME.sub('_', name)[-_LONGEST_NAME:]}"

@@ -1,0 +1,282 @@
+"""The local store: files by sha256, trees by NAR hash, and what came of each build.
+
+Every entry is made in a temporary on the same file system, synced, and renamed into place; the folder is
+synced after it. So an entry is whole or absent, whoever is killed and whenever. There is no database: the names
+say what is there. Entries never change.
+
+Garbage collection runs beside builds. It holds the collector's lock alone, everything that adds holds it shared
+for a moment, and a running build keeps a pin (pin first, look up afterwards).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layerlock.errors import HashMismatch, StoreError
+from layerlock.io.atomic import (
+    exclusive,
+    fsync_directory,
+    fsync_file,
+    fsync_tree,
+    remove_tree,
+    shared,
+    storing,
+    write_bytes,
+)
+from layerlock.io.nar import nar_digest
+from layerlock.model.derivation import Realisation
+from layerlock.model.digest import unsri
+from layerlock.store.keep import Keep, encode
+from layerlock.store.layout import MTIME, Index, Layout, entry_name, require_hex
+from layerlock.store.normalise import normalise
+from layerlock.store.pin import Pin
+from layerlock.store.records import encode_realisation, read_realisation
+from layerlock.store.scratch import Held, Scratch
+
+if TYPE_CHECKING:
+    from layerlock.events import Listener
+    from layerlock.store.collect import Freed
+    from layerlock.store.verify import Damage
+
+_TIMES: Final = (MTIME * 10**9, MTIME * 10**9)
+_WHOLE: Final = 0o555
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTree:
+    """A tree in the store: its NAR hash as SRI, where it stands, and the bytes of its NAR."""
+
+    sri: str
+    path: Path
+    size: int
+
+
+class LocalStore:
+    """The store below `root`, which is made when something is first added; look-ups touch little.
+
+    Safe for several threads and processes at once. Methods raise StoreError, and DiskFull where no room is left.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+        self._files = Index(self.layout.files)
+        self._trees = Index(self.layout.trees)
+        self._pins: list[Pin] = []
+        self._made = False
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds everything."""
+        return self.layout.root
+
+    def file(self, sha256: str) -> Path | None:
+        """Return the stored file with this sha256 (hexadecimal)."""
+        return self._files.find(require_hex(sha256))
+
+    def add_file(self, sha256: str, filename: str, fill: Callable[[Path], None]) -> Path:
+        """Return the file with this sha256; if it is missing, `fill` writes it to the path that it is given.
+
+        Of several that want the same file at once one fills and the others wait. `filename` is only for people
+        to read; a file that is there already keeps its name. Raises HashMismatch, and whatever `fill` raises;
+        nothing is kept then.
+        """
+        name = entry_name(sha256, filename)
+        keep = Keep(files=frozenset({sha256}))
+        with storing(f"store {filename}"):
+            self._make()
+            with exclusive(self.layout.lock("file", sha256)):
+                with self._adding(keep):
+                    found = self.file(sha256)
+                if found is not None:
+                    return found
+                with self.scratch("file") as folder:
+                    temporary = folder / name
+                    fill(temporary)
+                    actual = _sha256(temporary)
+                    if actual != sha256:
+                        raise HashMismatch(f"{filename} has sha256 {actual}; pinned is {sha256}")
+                    temporary.chmod(0o444)
+                    os.utime(temporary, ns=_TIMES)
+                    fsync_file(temporary)
+                    with self._adding(keep):
+                        temporary.rename(self.layout.files / name)
+                        fsync_directory(self.layout.files)
+        return self.layout.files / name
+
+    def tree(self, sri: str) -> Path | None:
+        """Return the stored tree with this NAR hash (SRI)."""
+        path = self._trees.find(_unsri(sri))
+        if path is not None and path.stat().st_mode & 0o7777 != _WHOLE:
+            _seal(path)
+        return path
+
+    def held_tree(self, sri: str) -> Path:
+        """Return the stored tree with this NAR hash, which must be there. Raises StoreError where it is not."""
+        path = self.tree(sri)
+        if path is None:
+            raise StoreError(
+                f"the tree {sri} went missing from the store", hint="build again: it is made anew"
+            )
+        return path
+
+    def add_tree(self, path: Path, name: str) -> StoredTree:
+        """Move the directory `path`, which stands inside a scratch, into the store; normalised and hashed.
+
+        If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets.
+        """
+        with storing(f"store the tree of {name}"):
+            self._make()
+            normalise(path, MTIME)
+            digest = nar_digest(path)
+            hexadecimal = unsri(digest.sri)
+            keep = Keep(trees=frozenset({digest.sri}))
+            with exclusive(self.layout.lock("tree", hexadecimal)):
+                with self._adding(keep):
+                    found = self.tree(digest.sri)
+                if found is not None:
+                    remove_tree(path)
+                    return StoredTree(sri=digest.sri, path=found, size=digest.size)
+                fsync_tree(path)
+                final = self.layout.trees / entry_name(hexadecimal, name)
+                with self._adding(keep):
+                    path.chmod(0o755)  # a directory that its owner may not write cannot change its parent
+                    path.rename(final)
+                    _seal(final)
+                    fsync_directory(self.layout.trees)
+        return StoredTree(sri=digest.sri, path=final, size=digest.size)
+
+    def realisation(self, resolved: str) -> Realisation | None:
+        """Return what came of the build with this resolved hash; its tree may have been collected since."""
+        return read_realisation(self.layout.realisations / f"{require_hex(resolved)}.json")
+
+    def planned(self, planned: str) -> Realisation | None:
+        """Return the last build with this planned hash; its tree may have been collected since."""
+        return read_realisation(self.layout.planned / f"{require_hex(planned)}.json")
+
+    def register(self, realisation: Realisation) -> None:
+        """Remember what came of a build; of two with the same hash the later one counts."""
+        data = encode_realisation(realisation)
+        resolved, planned = require_hex(realisation.resolved), require_hex(realisation.planned)
+        keep = Keep(realisations=frozenset({resolved}), trees=frozenset({realisation.output}))
+        with storing(f"register {realisation.name}"):
+            self._make()
+            with self._adding(keep):
+                write_bytes(self.layout.realisations / f"{resolved}.json", data)
+                write_bytes(self.layout.planned / f"{planned}.json", data)
+
+    def log_path(self, planned: str) -> Path:
+        """Where the log of a build goes; the folder exists."""
+        self._make_or_say()
+        return self.layout.logs / f"{require_hex(planned)}.log"
+
+    def scratch(self, name: str) -> Scratch:
+        """A directory on the store's file system for the length of a `with`, which yields its path."""
+        self._make_or_say()
+        return Scratch(self.layout, name)
+
+    def keep_failed(self, folder: Path, name: str) -> Path:
+        """Move a scratch's folder to `failed/NAME` for a person to look at, in place of the one before.
+
+        The next collection removes it.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", name):
+            raise ValueError(f"not a name for a folder: {name!r}")
+        place = self.layout.failed / name
+        with storing(f"keep the folder of {name}"):
+            self._make()
+            with exclusive(self.layout.lock("failed", name)), self.scratch("failed") as older:
+                if os.path.lexists(place):
+                    place.rename(older / "older")
+                folder.rename(place)
+        return place
+
+    @contextmanager
+    def pin(self, keep: Keep) -> Iterator[Pin]:
+        """Keep entries, there already or not yet, from collection; also all that this store adds meanwhile."""
+        self._make_or_say()
+        path = self.layout.roots / f"pin-{os.getpid()}-{secrets.token_hex(6)}.json"
+        with storing("pin entries of the store"):
+            held = Held(path.with_suffix(".lock"))
+        try:
+            with storing("pin entries of the store"), shared(self.layout.collector):
+                pin = Pin(self.layout, path, keep)
+            self._pins.append(pin)
+            try:
+                yield pin
+            finally:
+                self._pins.remove(pin)
+        finally:
+            path.unlink(missing_ok=True)
+            held.release()
+
+    def add_root(self, checkout: Path, name: str, keep: Keep) -> None:
+        """Keep what the lock `name` of a checkout needs, for as long as the checkout's directory exists."""
+        place = str(checkout.absolute())
+        key = hashlib.sha256(f"{place}\0{name}".encode(errors="surrogateescape")).hexdigest()
+        path = self.layout.roots / f"checkout-{key}.json"
+        data = encode(keep, checkout=place, name=name)
+        with storing(f"register {place} as a root"):
+            self._make()
+            if path.exists() and path.read_bytes() == data:
+                return  # as with every build that has nothing to do
+            with shared(self.layout.collector):
+                write_bytes(path, data)
+
+    def gc(self, keep: Keep, *, dry_run: bool = False) -> Freed:
+        """Remove what neither `keep`, nor a registered checkout, nor a running build needs."""
+        from layerlock.store.collect import collect  # noqa: PLC0415 -- a build need not load it
+
+        with storing("collect garbage"):
+            self._make()
+            return collect(self.layout, keep, dry_run=dry_run)
+
+    def verify(self, emit: Listener) -> tuple[Damage, ...]:
+        """Hash everything again and say what is damaged; changes nothing."""
+        from layerlock.store.verify import verify  # noqa: PLC0415 -- a build need not load it
+
+        with storing("verify the store"):
+            return verify(self.layout, emit)
+
+    def _make(self) -> None:
+        if not self._made:
+            self.layout.make()
+            self._made = True
+
+    def _make_or_say(self) -> None:
+        with storing(f"make the store {self.layout.root}"):
+            self._make()
+
+    @contextmanager
+    def _adding(self, keep: Keep) -> Iterator[None]:
+        """Make sure that no collection begins before what is added here is pinned by this process's builds."""
+        with shared(self.layout.collector):
+            for pin in tuple(self._pins):
+                pin.add_held(keep)
+            yield
+
+
+def _seal(path: Path) -> None:
+    """Close a tree's top directory; its adder may have died between the rename and this."""
+    with storing(f"seal {path.name}"):
+        path.chmod(_WHOLE)
+        os.utime(path, ns=_TIMES)
+
+
+def _unsri(sri: str) -> str:
+    try:
+        return unsri(sri)
+    except ValueError as error:
+        raise StoreError(f"no tree can have the hash {sri!r}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""Temporary directories whose lock tells a collector in another process whether they are in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerlock.errors import StoreError
+from layerlock.io.atomic import hold, remove_tree, storing
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from layerlock.store.layout import Layout
+
+
+class Held:
+    """A lock file of one's own, held until `release` or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Nobody else knows the name yet, but a collector that looks just now may hold it for a moment.
+        self._descriptor = hold(path)
+
+    def release(self) -> None:
+        """Let go and remove the lock file."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+class Scratch:
+    """A context manager that yields a fresh directory and removes it at the end, unless `keep` was called."""
+
+    def __init__(self, layout: Layout, name: str) -> None:
+        self._folder = layout.tmp
+        self._name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        self._held: Held | None = None
+        self._path: Path | None = None
+        self._kept = False
+
+    def keep(self) -> None:
+        """Leave the directory for a person to look at; the next collection removes it."""
+        self._kept = True
+
+    def __enter__(self) -> Path:
+        with storing("make a temporary directory"):
+            path = self._folder / f"{self._name}-{secrets.token_hex(6)}"
+            self._held = Held(lock_of(path))
+            path.mkdir(mode=0o700)
+        self._path = path
+        return path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._kept and self._path is not None:
+                # An error on its way says more than one of cleaning up; what stays is swept by the collector.
+                with (
+                    suppress(StoreError) if error else nullcontext(),
+                    storing("remove a temporary directory"),
+                ):
+                    remove_tree(self._path)
+        finally:
+            if self._held is not None:
+                self._held.release()
+
+
+def lock_of(path: Path) -> Path:
+    """The lock file that stands beside a temporary directory."""
+    return path.with_name(f".{path.name}.lock")

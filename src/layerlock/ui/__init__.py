@@ -1,0 +1,1 @@
+"""Displays: listeners that show events to people and programs."""

@@ -1,0 +1,113 @@
+"""What each event is worth in words: one line, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from layerlock.events import (
+    BuildFailedEvent,
+    BuildFinished,
+    BuildLine,
+    BuildReused,
+    BuildStarted,
+    BuildStep,
+    Event,
+    FetchFinished,
+    FetchRetried,
+    FetchStarted,
+    Noted,
+    PlanMade,
+    Warned,
+)
+from layerlock.ui.text import address, count, duration, last_line, lines, names, printable, size
+
+NAMED = 6
+"""Names that a plan's line lists."""
+
+LARGE = 5_000_000
+"""Bytes from which on the start of a download is worth a line of its own."""
+
+Importance = Literal["start", "step", "done", "trouble", "log"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line: what happened, as one word, and to what."""
+
+    word: str
+    text: str
+    importance: Importance
+
+    def __str__(self) -> str:
+        return f"{self.word:<8} {self.text}"
+
+
+def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type of event
+    """Write an event as a line; None for those that only move a display on."""
+    name = printable(event.name)
+    match event:
+        case PlanMade():
+            return _plan(event, name)
+        case FetchStarted(url=url, size=total):
+            if total is not None and total < LARGE:
+                return None
+            known = f" ({size(total)})" if total is not None else ""
+            return Line(word="fetch", text=f"{name}{known} from {_host(url)}", importance="start")
+        case FetchRetried(url=url, reason=reason):
+            return Line(
+                word="retry", text=f"{name}: {address(reason)} ({address(url)})", importance="trouble"
+            )
+        case FetchFinished(size=total, seconds=seconds):
+            return Line(
+                word="fetched", text=f"{name} ({size(total)} in {duration(seconds)})", importance="done"
+            )
+        case BuildStarted():
+            return Line(word="build", text=name, importance="start")
+        case BuildStep(step=step):
+            return Line(word="step", text=f"{name}: {printable(step)}", importance="step")
+        case BuildLine(line=line):
+            return Line(word="log", text=f"{name} | {last_line(line)}", importance="log")
+        case BuildFinished(size=total, seconds=seconds, peak_memory=peak):
+            memory = f", {size(peak)} of memory" if peak else ""
+            return Line(
+                word="built", text=f"{name} ({size(total)} in {duration(seconds)}{memory})", importance="done"
+            )
+        case BuildReused():
+            return Line(word="reused", text=f"{name} (its inputs are what they were)", importance="done")
+        case BuildFailedEvent(reason=reason):
+            return Line(word="failed", text=f"{name}: {_first(reason)}", importance="trouble")
+        case Warned(message=message):
+            return Line(word="warning", text=_about(name, message), importance="trouble")
+        case Noted(message=message):
+            return Line(word="note", text=_about(name, message), importance="step")
+        case _:
+            return None
+
+
+def _plan(event: PlanMade, name: str) -> Line | None:
+    parts = []
+    if event.to_build:
+        parts.append(f"{len(event.to_build)} to build ({names(event.to_build, NAMED)})")
+    if event.to_fetch:
+        bytes_ = f" ({size(event.fetch_bytes)})" if event.fetch_bytes else ""
+        parts.append(f"{count(event.to_fetch, 'source')} to fetch{bytes_}")
+    if not parts:
+        return None
+    return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="start")
+
+
+def _host(url: str) -> str:
+    """Give the host of an address: a line that says that a download began needs no more."""
+    return address(url).partition("://")[2].partition("/")[0] or address(url)
+
+
+def _first(reason: str) -> str:
+    """Give a reason's first line, without the clause that leads over to the following ones."""
+    first, *rest = lines(reason)
+    return (first.rpartition("; ")[0] or first) if rest else first
+
+
+def _about(name: str, message: str) -> str:
+    text = " ".join(address(line).strip() for line in message.split("\n"))
+    return f"{name}: {text}" if name else text

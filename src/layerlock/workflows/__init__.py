@@ -1,0 +1,1 @@
+"""The verbs, each a short pipeline of named steps."""

@@ -1,0 +1,115 @@
+"""What every verb works with, constructed once by the command line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Event, Lock
+from typing import Protocol
+
+import layerlock
+from layerlock.build.many import Capacity
+from layerlock.build.workshop import Sandbox, Workshop
+from layerlock.events import Listener
+from layerlock.io.repository import Repository
+from layerlock.model.lock import LockedSource, SignedIndex
+from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
+from layerlock.model.recipes import GuestCode
+from layerlock.sandbox.program import Program
+from layerlock.sandbox.run import run, shell
+from layerlock.sandbox.spec import Outcome, SandboxSpec
+from layerlock.store.local import LocalStore
+
+GUEST = Path(layerlock.__file__).parent / "guest"
+
+
+class Supplier(Protocol):
+    """Where sources come from."""
+
+    def missing(self, pin: LockedSource) -> bool:
+        """Say whether the store lacks a pinned source."""
+
+    def fetch(self, pin: LockedSource) -> Path:
+        """Bring a pinned source into the store, or find it there."""
+
+    def pin(
+        self, recipe: PackageRecipe, source: Source, previous: LockedSource | None, *, upgrade: bool
+    ) -> LockedSource:
+        """Pin a package's source; a previous pin that still fits is kept."""
+
+    def folder_hash(self, folder: Path) -> str | None:
+        """Hash a folder of the repository as a source of kind `path`; None where there is none."""
+
+    def vouch(self, environment: EnvironmentRecipe, debs: tuple[Deb, ...]) -> SignedIndex:
+        """Hold Debian packages against the archive's signed index."""
+
+    def closure(self, environment: EnvironmentRecipe, place: Path) -> None:
+        """Pin an environment's packages anew, and write them to `place`."""
+
+
+class Bubblewrap:
+    """The sandbox of bubblewrap, looked for when the first build needs it: with nothing to do it is not needed."""
+
+    def __init__(self, find: Callable[[], Program]) -> None:
+        self._find = find
+        self._program: Program | None = None
+        self._finding = Lock()
+
+    def run(
+        self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event
+    ) -> Outcome:
+        """Run a specification; see `sandbox.run.run`."""
+        return run(spec, program=self._found(), log=log, on_line=on_line, cancel=cancel)
+
+    def shell(self, spec: SandboxSpec) -> int:
+        """Run a specification with the terminal attached; see `sandbox.run.shell`."""
+        return shell(spec, program=self._found())
+
+    def _found(self) -> Program:
+        with self._finding:
+            if self._program is None:
+                self._program = self._find()
+            return self._program
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Driver:
+    """The repository, the store, and everything that a verb may be told on the command line."""
+
+    repository: Repository
+    store: LocalStore
+    supplier: Supplier
+    sandbox: Sandbox
+    emit: Listener
+    jobs: int
+    memory: int
+    keep_failed: bool = False
+    cancel: Event = field(default_factory=Event)
+
+    @property
+    def workshop(self) -> Workshop:
+        """The collaborators of builds."""
+        return Workshop(
+            store=self.store,
+            sandbox=self.sandbox,
+            repository=self.repository.root,
+            guest=GUEST,
+            jobs=self.jobs,
+            emit=self.emit,
+            keep_failed=self.keep_failed,
+            cancel=self.cancel,
+        )
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the machine gives to builds."""
+        return Capacity(builds=self.jobs, memory=self.memory)
+
+
+@cache
+def guest_code() -> GuestCode:
+    """Hash the driver's guest files, by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(GUEST.glob("*.py"))}

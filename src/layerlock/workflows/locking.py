@@ -1,0 +1,237 @@
+"""Writing locks: pinning every source, and recording what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from layerlock.build.many import FETCHES
+from layerlock.errors import StaleLock, UsageError
+from layerlock.io.lockfile import read_lock, write_lock
+from layerlock.io.repository import Repository
+from layerlock.model.derivation import Realisation
+from layerlock.model.lock import (
+    VERSION,
+    Lock,
+    LockedDerivation,
+    LockedFile,
+    LockedPath,
+    LockedSource,
+    RecordedZip,
+    SignedIndex,
+)
+from layerlock.model.recipe import Deb
+from layerlock.plan import layers
+from layerlock.plan.fit import check_plan, check_sources, mismatch, parts, stale
+from layerlock.plan.packages import source_key
+from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
+from layerlock.workflows.driver import Driver, guest_code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relocked:
+    """What writing a lock changed: keys of sources by what became of them, and derivations that lost their record."""
+
+    layer: str
+    added: tuple[str, ...]
+    moved: tuple[str, ...]
+    removed: tuple[str, ...]
+    unrecorded: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different."""
+        return bool(self.added or self.moved or self.removed or self.unrecorded)
+
+
+def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()) -> Relocked:
+    """Pin every source of a layer and write its lock.
+
+    Pins that still fit are kept, but for the sources, packages or environments named in `upgrade`; of an
+    environment, the closure of its packages is worked out anew and its `.debs.toml` written. Recorded
+    outputs of derivations that are still the same are kept, the others dropped.
+
+    Raises:
+        HashMismatch: bytes are not what a recipe says, or changed under an unchanged address.
+        Unverified: a Debian index is not signed by a trusted key.
+    """
+    for name in sorted(upgrade & {*driver.repository.names("environments")}):
+        about = driver.repository.environment(name)
+        driver.supplier.closure(about, driver.repository.root / "recipes" / "environments" / f"{name}.debs.toml")
+    repository = driver.repository.fresh()
+    path = repository.lock_path(layer)
+    previous = read_lock(path, layer) if path.is_file() else None
+    closure = closure_of_layer(repository, layer)
+    check_patches(repository, closure)
+    pins = {pin.key: pin for pin in (*_pin_packages(driver, closure, previous, upgrade), *_pin_debs(closure))}
+    _check_other_locks(repository, layer, pins)
+    indexes = _vouch(driver, closure, previous, upgrade)
+    plan = plan_layer(repository, layer, guest_code(), pins)
+    lock = Lock(
+        version=VERSION,
+        layer=layer,
+        indexes=indexes,
+        zip=previous.zip if previous and _same(previous, plan, layers.zip_name(layer)) else None,
+        sources=tuple(pins.values()),
+        derivations=tuple(_lock_derivation(name, plan, previous) for name in plan.planned),
+    )
+    write_lock(path, lock)
+    return _compare(layer, previous, lock)
+
+
+def load_layer(driver: Driver, layer: str) -> tuple[Lock, Plan, Mapping[str, LockedSource]]:
+    """Read a layer's lock, hold the recipes against it, and plan.
+
+    Raises:
+        StaleLock: there is no lock, or recipes, patches, guest code or one's own code no longer fit it.
+    """
+    repository = driver.repository
+    lock = read_lock(repository.lock_path(layer), layer)
+    closure = closure_of_layer(repository, layer)
+    check_patches(repository, closure)
+    pins = check_sources(lock, closure, repository)
+    check_paths(driver, layer, pins)
+    plan = plan_layer(repository, layer, guest_code(), pins)
+    check_plan(lock, plan, repository)
+    return lock, plan, pins
+
+
+def check_patches(repository: Repository, closure: Closure) -> None:
+    """Hold every patch of a closure against the hash in its recipe."""
+    for recipe in closure.packages:
+        for index in range(len(recipe.patches)):
+            repository.patch(recipe, index)
+
+
+def check_paths(driver: Driver, layer: str, pins: Mapping[str, LockedSource]) -> None:
+    """Hold folders of the repository that are sources against their pinned tree hashes."""
+    for pin in pins.values():
+        if isinstance(pin, LockedPath):
+            found = driver.supplier.folder_hash(driver.repository.root / pin.path)
+            if found != pin.tree:
+                recipe, _, _ = pin.key.partition("/")
+                raise stale(
+                    layer,
+                    f"the folder `{pin.path}` has the tree hash {found}, the lock says {pin.tree}",
+                    driver.repository.locate("packages", recipe, "sources"),
+                )
+
+
+def deb_pin(environment: str, deb: Deb) -> LockedFile:
+    """Give the pin of a Debian package: its recipe states everything there is to lock."""
+    return LockedFile(
+        kind="file", key=f"{environment}/{deb.name}", urls=(deb.path,), sha256=deb.sha256, size=deb.size
+    )
+
+
+def recorded(lock: Lock) -> dict[str, str]:
+    """Give the recorded outputs by derivation."""
+    return {d.name: d.output for d in lock.derivations if d.output is not None}
+
+
+def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zipped: RecordedZip) -> Lock:
+    """Write the outputs of all derivations, and the zip, into the lock."""
+    smoke = layers.smoke_name(lock.layer)
+    missing = [d.name for d in lock.derivations if d.name not in made and d.name != smoke]
+    if missing:
+        raise UsageError(f"not everything is built that the lock names: {', '.join(missing)}")
+    # The smoke tests' output is how long they took; it is not a part of the layer.
+    outputs = {name: realisation.output for name, realisation in made.items() if name != smoke}
+    written = replace(
+        lock,
+        zip=zipped,
+        derivations=tuple(replace(d, output=outputs.get(d.name)) for d in lock.derivations),
+    )
+    write_lock(driver.repository.lock_path(lock.layer), written)
+    return written
+
+
+def _pin_packages(
+    driver: Driver, closure: Closure, previous: Lock | None, upgrade: frozenset[str]
+) -> list[LockedSource]:
+    with ThreadPoolExecutor(FETCHES, thread_name_prefix="pin") as pool:
+        waiting = [
+            pool.submit(
+                driver.supplier.pin,
+                recipe,
+                source,
+                previous.source(source_key(recipe, source)) if previous else None,
+                upgrade=bool(upgrade & {recipe.name, source_key(recipe, source)}),
+            )
+            for recipe, _, source in closure.sources()
+        ]
+        return [future.result() for future in waiting]
+
+
+def _pin_debs(closure: Closure) -> list[LockedFile]:
+    return [deb_pin(recipe.name, deb) for recipe, _, deb in closure.debs()]
+
+
+def _vouch(
+    driver: Driver, closure: Closure, previous: Lock | None, upgrade: frozenset[str]
+) -> tuple[SignedIndex, ...]:
+    """Ask the signed index about every Debian package that the previous lock did not hold already."""
+    kept = {pin.key: pin for pin in previous.sources} if previous else {}
+    indexes = {(i.archive, i.suite): i for i in previous.indexes} if previous else {}
+    for recipe in closure.environments:
+        about = recipe.environment
+        fresh = tuple(
+            deb
+            for deb in recipe.debs
+            if recipe.name in upgrade
+            or (pin := kept.get(f"{recipe.name}/{deb.name}")) is None
+            or mismatch(deb, pin) is not None
+        )
+        if fresh and about.suite is not None:
+            indexes[about.archive, about.suite] = driver.supplier.vouch(recipe, fresh)
+    used = {(e.environment.archive, e.environment.suite) for e in closure.environments}
+    return tuple(indexes[place] for place in sorted(indexes) if place in used)
+
+
+def _check_other_locks(repository: Repository, layer: str, pins: Mapping[str, LockedSource]) -> None:
+    """Refuse a source that another layer's lock pins to other bytes."""
+    for path in sorted((repository.root / "lockfiles").glob("*.lock")):
+        other = path.name.removesuffix(".lock")
+        if other == layer or other not in repository.names("layers"):
+            continue
+        for pin in read_lock(path, other).sources:
+            mine = pins.get(pin.key)
+            if mine is not None and _identity(mine) != _identity(pin):
+                raise StaleLock(
+                    f"the source `{pin.key}` is pinned to other bytes in lockfiles/{path.name}",
+                    hint=f"if the change is meant, lock both: layerlock lock {layer} {other}",
+                )
+
+
+def _identity(pin: LockedSource) -> str:
+    return pin.sha256 if isinstance(pin, LockedFile) else pin.tree
+
+
+def _lock_derivation(name: str, plan: Plan, previous: Lock | None) -> LockedDerivation:
+    kept = previous.derivation(name) if previous and _same(previous, plan, name) else None
+    return LockedDerivation(
+        name=name,
+        planned=plan.planned[name],
+        output=kept.output if kept else None,
+        fields=parts(plan[name], plan.planned),
+    )
+
+
+def _same(previous: Lock, plan: Plan, name: str) -> bool:
+    before = previous.derivation(name)
+    return before is not None and before.planned == plan.planned[name]
+
+
+def _compare(layer: str, previous: Lock | None, lock: Lock) -> Relocked:
+    before = {pin.key: pin for pin in previous.sources} if previous else {}
+    now = {pin.key: pin for pin in lock.sources}
+    recorded_before = recorded(previous) if previous else {}
+    recorded_now = recorded(lock)
+    return Relocked(
+        layer=layer,
+        added=tuple(sorted(now.keys() - before.keys())),
+        moved=tuple(sorted(key for key in now.keys() & before.keys() if now[key] != before[key])),
+        removed=tuple(sorted(before.keys() - now.keys())),
+        unrecorded=tuple(sorted(recorded_before.keys() - recorded_now.keys())),
+    )

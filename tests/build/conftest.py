@@ -1,0 +1,80 @@
+"""A small repository that is built for real: C, C++ and Fortran in the environments of the true recipes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerlock.cli.construct import Settings, construct
+from layerlock.events import Event
+from layerlock.workflows.driver import Driver
+
+ROOT = Path(__file__).parents[2]
+WORKBENCH = ROOT / "tests" / "workbench"
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the one store of these tests: the environment is fetched and unpacked once."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def workbench(tmp_path: Path) -> Path:
+    """Copy the small repository, with the true recipes that it leans on."""
+    target = tmp_path / "workbench"
+    shutil.copytree(WORKBENCH, target)
+    for name in ("environments",):
+        shutil.copytree(ROOT / "recipes" / name, target / "recipes" / name)
+    for name in ("guest-tools", "gcc-runtime"):
+        shutil.copy(ROOT / "recipes" / "packages" / f"{name}.toml", target / "recipes" / "packages")
+    runtimes = target / "recipes" / "runtimes"
+    runtimes.mkdir(exist_ok=True)
+    for path in (ROOT / "recipes" / "runtimes").glob("*.exports"):
+        shutil.copy(path, runtimes)
+    text = (ROOT / "recipes" / "runtimes" / "python3.11.toml").read_text()
+    text = re.sub(r'package = "python"', 'package = "tiny-python"', text.replace("3.11", "3.9"))
+    (runtimes / "python3.9-test.toml").write_text(text.replace('name = "python3.9"', 'name = "python3.9-test"'))
+    return target
+
+
+class Bench:
+    """The small repository with a driver over it, and every event that came."""
+
+    def __init__(self, folder: Path, store: Path) -> None:
+        self.folder = folder
+        self.store = store
+        self.events: list[Event] = []
+
+    def driver(self, **settings: Any) -> Driver:
+        """Make a driver over the files as they are now."""
+        return construct(
+            Settings(repository=self.folder, store=self.store, environment=dict(os.environ), **settings),
+            self.events.append,
+        )
+
+    def of(self, kind: type[Event]) -> list[str]:
+        """Give the names of the events of a kind, and forget every event."""
+        found = [event.name for event in self.events if isinstance(event, kind)]
+        self.events.clear()
+        return found
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        """Change a file of the repository."""
+        file = self.folder / path
+        before = file.read_text()
+        after = change(before)
+        assert after != before, f"{path} was not changed"
+        file.write_text(after)
+
+
+@pytest.fixture
+def bench(workbench: Path, store_folder: Path) -> Bench:
+    """Give the small repository."""
+    return Bench(workbench, store_folder)

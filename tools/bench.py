@@ -1,0 +1,241 @@
+"""Measure sizes and times of the layer cv, and write docs/benchmarks.md.
+
+    ./nox -s bench                         everything; builds cv once from an empty store
+    ./nox -s bench -- --events FILE        take the driver's overhead from the events of an earlier build
+
+Run it on a machine with nothing else to do. Sizes are compared with the ready-made wheels of the same versions,
+which pip downloads; import times are taken with the layer's own Python from the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tomli
+
+from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
+from tools.prove import digest, remove
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+LAYERS = ("cv", "cv-small")
+PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
+SITE = "python/lib/python3.11/site-packages"
+IMPORTS = "import numpy, scipy.stats, scipy.signal, scipy.optimize, scipy.ndimage, scipy.sparse.linalg, cv2"
+NO_OPS, COLD, WARM = 11, 5, 9
+LIMIT = 262_144_000
+
+
+def main() -> int:
+    """Measure everything and write the page."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--events", type=Path, help="events of a build from an empty store")
+    chosen = options.parse_args()
+    with temporary() as folder:
+        built = {name: call("build", name).result for name in LAYERS}
+        wheels = download(folder / "wheels")
+        trees = {name: unpacked([Path(result["path"])], folder / name) for name, result in built.items()}
+        trees["wheels"] = unpacked(wheels, folder / "unpacked" / SITE).parents[len(Path(SITE).parts) - 1]
+        packed = packed_like_zip(trees["wheels"], folder / "wheels.zip")
+        sizes = [
+            ("", "unzipped, MB", "zipped, MB", "files"),
+            *(
+                (f"`{n}`", megabytes(r["unzipped"]), megabytes(r["size"]), str(files(trees[n])))
+                for n, r in built.items()
+            ),
+            ("wheels", megabytes(weight(trees["wheels"])), megabytes(packed), str(files(trees["wheels"]))),
+        ]
+        no_op, noticed = no_ops(built["cv"])
+        earlier = read_events(chosen.events) if chosen.events else cold_build(folder / "cold")
+        interpreter = python()
+        imports = [
+            ("", "cold, s", "warm, s"),
+            *(
+                (f"`{n}`" if n in LAYERS else n, *import_times(interpreter, tree))
+                for n, tree in trees.items()
+            ),
+        ]
+    page = "\n".join(
+        (
+            "# Benchmarks",
+            "",
+            f"<!-- Written by `./nox -s bench`. -->\n\nMeasured on {this_machine()}. 1 MB is a million bytes.",
+            "",
+            "## Sizes",
+            "",
+            "Against the ready-made wheels of the same versions "
+            f"({', '.join(' '.join(wheel.name.split('-')[:2]) for wheel in wheels)}), "
+            f"unpacked, and packed with DEFLATE at level 9. Lambda's limit is {megabytes(LIMIT)} MB unzipped.",
+            "",
+            table(*sizes),
+            "## A build with nothing to do",
+            "",
+            f"`layerlock build cv` when everything is built: {no_op:.2f} s of wall time (median of {NO_OPS})."
+            " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and time"
+            f" kept, was {noticed}.",
+            "",
+            "## The driver's share of a build from nothing",
+            "",
+            overhead(earlier),
+            "## Imports",
+            "",
+            f"`{IMPORTS}` in a fresh process of the Python 3.11 that the layer is built for, without writing bytecode,"
+            f" as on Lambda. Cold: the files dropped from the page cache before (median of {COLD}); warm: not (median of"
+            f" {WARM}).",
+            "",
+            table(*imports),
+        )
+    )
+    PAGE.write_text(page)
+    print(page)
+    return 0
+
+
+def download(folder: Path) -> list[Path]:
+    """Download the wheels whose sources the layer is compiled from, by the recipes' own package URLs."""
+    layer = tomli.loads((ROOT / "recipes/layers/cv.toml").read_text())["layer"]
+    wanted = []
+    for name in layer["packages"]:
+        purl = tomli.loads((ROOT / f"recipes/packages/{name}.toml").read_text())["package"].get("purl", "")
+        if purl.startswith("pkg:pypi/"):
+            wanted.append(purl.removeprefix("pkg:pypi/").replace("@", "=="))
+    # The host's pip: the environment of these programs has none.
+    pip = [str(Path(sys.base_prefix, "bin", "python3")), "-m", "pip", "download", "--quiet", "--no-deps"]
+    platforms = [f"--platform={platform}" for platform in PLATFORMS]
+    target = ["--only-binary=:all:", "--python-version=3.11", f"--dest={folder}"]
+    subprocess.run([*pip, *target, *platforms, *wanted], check=True)
+    return sorted(folder.glob("*.whl"))
+
+
+def unpacked(archives: list[Path], folder: Path) -> Path:
+    """Unpack zips into one folder."""
+    for archive in archives:
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(folder)
+    return folder
+
+
+def regular(tree: Path) -> Iterator[Path]:
+    """Give every regular file of a tree."""
+    return (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink())
+
+
+def weight(tree: Path) -> int:
+    """Sum the sizes of a tree's files."""
+    return sum(path.stat().st_size for path in regular(tree))
+
+
+def files(tree: Path) -> int:
+    """Count a tree's files."""
+    return sum(1 for _ in regular(tree))
+
+
+def packed_like_zip(tree: Path, target: Path) -> int:
+    """Pack a tree as `zip -9` would; give the size."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in regular(tree):
+            archive.write(path, path.relative_to(tree))
+    return target.stat().st_size
+
+
+def no_ops(built: dict[str, object]) -> tuple[float, str]:
+    """Time a build with nothing to do, and see whether a changed zip is noticed."""
+    times = []
+    for _ in range(NO_OPS):
+        began = time.perf_counter()
+        subprocess.run([str(LAYERLOCK), "build", "cv"], check=True, capture_output=True, cwd=ROOT)
+        times.append(time.perf_counter() - began)
+    path = Path(str(built["path"]))
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = call("build", "cv")
+    noticed = bool(again.of("Warned")) and digest(path) == built["sha256"]
+    return statistics.median(times), "noticed and written anew" if noticed else "**not noticed**"
+
+
+def cold_build(folder: Path) -> Called:
+    """Build cv from an empty store, its sources fetched before."""
+    store = ("--store", str(folder / "store"))
+    call(*store, "fetch", "cv")
+    return call(*store, "build", "cv", "--offline", "--out", str(folder / "out"))
+
+
+def overhead(built: Called) -> str:
+    """Compare what builds took with what their own commands took."""
+    rows = [("derivation", "whole, s", "its commands, s", "peak memory, MB")]
+    whole = commands = 0.0
+    for event in built.of("BuildFinished"):
+        whole, commands = whole + event["seconds"], commands + event["command_seconds"]
+        rows.append(
+            (
+                f"`{event['name']}`",
+                f"{event['seconds']:.1f}",
+                f"{event['command_seconds']:.1f}",
+                megabytes(event["peak_memory"]) if event["peak_memory"] else "-",
+            )
+        )
+    share = (whole - commands) / commands
+    return (
+        "Staging, unpacking, harvesting, hashing and storing, and making the environments, against the builds' own"
+        f" commands: {whole - commands:.1f} s beside {commands:.1f} s, {share:.1%}.\n\n" + table(*rows)
+    )
+
+
+def python() -> Path:
+    """Find the layer's own Python in the store."""
+    return Path(call("build", "python").result["path"]) / "bin" / "python3.11"
+
+
+def import_times(interpreter: Path, tree: Path) -> tuple[str, str]:
+    """Time the imports in fresh processes, with the tree's files out of the page cache and in it."""
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "LD_LIBRARY_PATH": f"{interpreter.parents[1] / 'lib'}:{tree / 'lib'}",
+        "PYTHONPATH": str(tree / SITE),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHOME": str(interpreter.parents[1]),
+    }
+
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run([str(interpreter), "-s", "-c", IMPORTS], env=variables, check=True)
+        return time.perf_counter() - began
+
+    os.sync()
+    once()
+    cold = []
+    for _ in range(COLD):
+        for path in regular(tree):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        cold.append(once())
+    warm = [once() for _ in range(WARM)]
+    return f"{statistics.median(cold):.2f}", f"{statistics.median(warm):.2f}"
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """Lend a folder that may come to hold a store."""
+    folder = Path(tempfile.mkdtemp(prefix="layerlock-bench-"))
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
