@@ -82,8 +82,8 @@ def main() -> int:
             "## A build with nothing to do",
             "",
             f"`layerlock build cv` when everything is built: {no_op:.2f} s of wall time (median of {NO_OPS})."
-            " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and time"
-            f" kept, was {noticed}.",
+            " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and"
+            f" time kept, was {noticed}.",
             "",
             "## The driver's share of a build from nothing",
             "",
@@ -91,8 +91,8 @@ def main() -> int:
             "## Imports",
             "",
             f"`{IMPORTS}` in a fresh process of the Python 3.11 that the layer is built for, without writing bytecode,"
-            f" as on Lambda. Cold: the files dropped from the page cache before (median of {COLD}); warm: not (median of"
-            f" {WARM}).",
+            f" as on Lambda. Cold: the files dropped from the page cache before (median of {COLD}); warm: not (median"
+            f" of {WARM}).",
             "",
             table(*imports),
         )

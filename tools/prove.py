@@ -90,10 +90,10 @@ def compare(layer: str, builds: list[Called]) -> tuple[list[tuple[str, ...]], bo
         if not name.endswith(UNCOMPARED) and (name in one or name in other):
             rows.append(row(name, one.get(name, "not built"), other.get(name, "not built"), recorded))
             compared.append(one.get(name) == other.get(name) == recorded)
-    zips = [digest(Path(built.result["path"])) for built in builds]
+    zipped, again = (digest(Path(built.result["path"])) for built in builds)
     recorded = lock.get("zip", {}).get("sha256", "")
-    rows.append(row(f"dist/{layer}.zip", *zips, recorded))
-    return rows, all(compared) and zips[0] == zips[1] == recorded
+    rows.append(row(f"dist/{layer}.zip", zipped, again, recorded))
+    return rows, all(compared) and zipped == again == recorded
 
 
 def row(name: str, one: str, other: str, recorded: str) -> tuple[str, ...]:
@@ -118,8 +118,8 @@ def written(layer: str, builds: list[Called], rows: list[tuple[str, ...]], *, sa
             "# Built twice",
             "",
             f"<!-- Written by `./nox -s prove`. -->\n\nThe layer `{layer}` was built twice from empty stores, in"
-            " different folders, one build after the other, with one job and with two. Nothing was shared between the builds but"
-            f" the machine: {this_machine()}.",
+            " different folders, one build after the other, with one job and with two. Nothing was shared between the"
+            f" builds but the machine: {this_machine()}.",
             "",
             finding,
             "",

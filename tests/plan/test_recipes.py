@@ -33,7 +33,7 @@ def test_a_circle_of_environments_is_shown(folder: Path) -> None:
 
 def test_an_unknown_package_is_answered_with_the_nearest(folder: Path) -> None:
     change(folder, "layers/demo.toml", '["hello", "own"]', '["helo", "own"]')
-    with pytest.raises(UsageError, match="no package `helo`") as caught:
+    with pytest.raises(InvalidRecipe, match="no package `helo`") as caught:
         closure_of_layer(Repository(folder), "demo")
     assert caught.value.hint == "did you mean `hello`?"
 

@@ -58,7 +58,9 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
             hint=f"raise `build.limits.time` in its recipe; {where}",
         )
     if outcome.log_overflow:
-        return ResourceExceeded(f"the build of {name} wrote more than {needs.log_bytes >> 20} MiB of log", hint=where)
+        return ResourceExceeded(
+            f"the build of {name} wrote more than {needs.log_bytes >> 20} MiB of log", hint=where
+        )
     if outcome.output_overflow:
         return ResourceExceeded(
             f"the build of {name} made more than {needs.output_bytes >> 20} MiB of output",

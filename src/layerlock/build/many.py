@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layerlock.build.known import confirm, known
 from layerlock.build.one import Cancelled, Order, realise, reuse
-from layerlock.build.workshop import Workshop
-from layerlock.errors import NotReproducible
+from layerlock.build.workshop import FETCHES, Capacity, Supply, Workshop
 from layerlock.events import PlanMade
 from layerlock.model.derivation import Derivation, Realisation
-from layerlock.model.lock import LockedFile, LockedSource
+from layerlock.model.lock import LockedFile
 from layerlock.plan.resolve import Plan
-
-FETCHES = 8
-"""Downloads at once: enough to hide latency, few enough to be polite."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capacity:
-    """What the machine gives to builds: how many at once, and bytes of memory for all of them."""
-
-    builds: int
-    memory: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Supply:
-    """How sources come: `missing` says which of some pins are not in the store, `fetch` brings one."""
-
-    pins: Mapping[str, LockedSource]
-    missing: Callable[[LockedSource], bool]
-    fetch: Callable[[LockedSource], Path]
-
-
-def known(plan: Plan, workshop: Workshop, recorded: Mapping[str, str]) -> dict[str, Realisation]:
-    """Find the derivations whose outputs are in the store already, by planned hash.
-
-    Raises:
-        NotReproducible: an output in the store is not the one that the lock records.
-    """
-    found = {}
-    for derivation in plan.derivations:
-        made = workshop.store.planned(plan.planned[derivation.name])
-        if made is not None and workshop.store.tree(made.output) is not None:
-            confirm(made, recorded)
-            found[derivation.name] = made
-    return found
-
-
-def confirm(made: Realisation, recorded: Mapping[str, str]) -> None:
-    """Hold an output against the lock's record of it.
-
-    Raises:
-        NotReproducible: they differ.
-    """
-    expected = recorded.get(made.name)
-    if expected is not None and expected != made.output:
-        raise NotReproducible(
-            f"the output of {made.name} is {made.output}; the lock records {expected}",
-            hint="the build depends on something that is not pinned; nothing that needs this output was built",
-        )
 
 
 def realise_all(
@@ -85,7 +36,7 @@ def realise_all(
         NotReproducible: an output differs from the recorded one.
     """
     wanted = list(targets)
-    done = known(plan, workshop, recorded)
+    done = known(plan, workshop.store, recorded)
     if all(name in done for name in wanted):
         return done
     return _Run(plan, workshop, supply, capacity, recorded, done).finish(wanted)

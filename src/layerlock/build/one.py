@@ -67,9 +67,7 @@ def realise(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Re
     resolved = order.resolved
     log = store.log_path(order.planned)
     started = time.monotonic()
-    workshop.emit(
-        BuildStarted(name=derivation.name, planned=order.planned, resolved=resolved, log=str(log))
-    )
+    workshop.emit(BuildStarted(name=derivation.name, planned=order.planned, resolved=resolved, log=str(log)))
     inputs = {name: store.held_tree(made.output) for name, made in order.inputs.items()}
     outcome: Outcome | None = None
     try:

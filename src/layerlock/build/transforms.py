@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from layerlock.build.floor import apply_floor
 from layerlock.errors import InvalidRecipe
 from layerlock.io.archives import unpack_deb
 from layerlock.model.derivation import Derivation, Transform
 from layerlock.sources.place import copy_tree
 
 Paths = Mapping[str, Path]
+Parameters = Mapping[str, Any]
 
 
-def debian_root(derivation: Derivation, parameters: Mapping[str, Any], inputs: Paths, sources: Paths, out: Path) -> None:
+def debian_root(
+    derivation: Derivation, parameters: Parameters, inputs: Paths, sources: Paths, out: Path
+) -> None:
     """Unpack Debian packages into one root and make its links; no maintainer script is run."""
     del inputs
     for source in derivation.sources:
@@ -33,8 +35,12 @@ def debian_root(derivation: Derivation, parameters: Mapping[str, Any], inputs: P
         link.symlink_to(target)
 
 
-def glibc_floor(derivation: Derivation, parameters: Mapping[str, Any], inputs: Paths, sources: Paths, out: Path) -> None:
+def glibc_floor(
+    derivation: Derivation, parameters: Parameters, inputs: Paths, sources: Paths, out: Path
+) -> None:
     """Copy a root and put stubs in place of its C library's development names."""
+    from layerlock.build.floor import apply_floor  # noqa: PLC0415 - reads ELF files, which few builds need
+
     del sources
     (base,) = (inputs[item.name] for item in derivation.inputs)
     copy_tree(base, out)
@@ -46,7 +52,7 @@ def perform(derivation: Derivation, transform: Transform, inputs: Paths, sources
     _TRANSFORMS[transform.name](derivation, transform.parameters, inputs, sources, out)
 
 
-_TRANSFORMS: dict[str, Callable[[Derivation, Mapping[str, Any], Paths, Paths, Path], None]] = {
+_TRANSFORMS: dict[str, Callable[[Derivation, Parameters, Paths, Paths, Path], None]] = {
     "debian-root/1": debian_root,
     "glibc-floor/1": glibc_floor,
 }

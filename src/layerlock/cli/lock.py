@@ -56,6 +56,7 @@ def run(call: Call) -> int:
                 "added": changed.added,
                 "moved": changed.moved,
                 "removed": changed.removed,
+                "replanned": changed.replanned,
                 "unrecorded": changed.unrecorded,
             },
         )
@@ -72,6 +73,9 @@ def _told(changed: Relocked) -> str:
         listed = f": {', '.join(names)}" if len(names) <= 12 else ""
         if names:
             parts.append(f"  {called} {count(len(names), 'source')}{listed}")
+    if changed.replanned:
+        listed = f": {', '.join(changed.replanned)}" if len(changed.replanned) <= 12 else ""
+        parts.append(f"  not as before: {count(len(changed.replanned), 'derivation')}{listed}")
     if changed.unrecorded:
         outputs = count(len(changed.unrecorded), "output")
         parts.append(f"  no longer recorded: {outputs} ({', '.join(changed.unrecorded)})")

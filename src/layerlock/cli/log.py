@@ -35,10 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Print the log."""
     target, builds = builds_of(call.repository, call.options.name)
-    from layerlock.cli.plans import plan_of  # noqa: PLC0415 - usage errors are told without it
+    from layerlock.workflows.planning import load  # noqa: PLC0415 - usage errors are told without it
 
     with call.driver() as driver:
-        plan, _, _ = plan_of(driver, target)
+        plan = load(driver, target).plan
         logs = [driver.store.log_path(plan.planned[name]) for name in builds]
     path = _newest(logs)
     if path is None:

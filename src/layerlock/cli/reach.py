@@ -17,7 +17,7 @@ from layerlock.sources.fetch import Reach
 from layerlock.sources.git_program import GitProgram
 from layerlock.sources.origins import Origins
 from layerlock.store.local import LocalStore
-from layerlock.workflows.locking import deb_pin
+from layerlock.workflows.planning import deb_pin
 from layerlock.workflows.supplier import StoreSupplier
 
 

@@ -31,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Open a shell; its exit status is the command's."""
-    builds_of(call.repository, call.options.name)
+    target, derivations = builds_of(call.repository, call.options.name)
     from layerlock.workflows.building import shell  # noqa: PLC0415 - usage errors are told without it
 
     with call.driver() as driver:
-        return shell(driver, call.options.name)
+        return shell(driver, target, derivations[0])

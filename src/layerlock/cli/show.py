@@ -82,9 +82,10 @@ def _as_text(rows: list[dict[str, Any]]) -> str:
 
 
 def _resolved(driver: Driver, name: str) -> dict[str, Any]:
-    from layerlock.cli.plans import plan_of  # noqa: PLC0415 - the list does without it
+    from layerlock.workflows.planning import load  # noqa: PLC0415 - the list does without it
 
-    plan, pins, recorded = plan_of(driver, name)
+    loaded = load(driver, name)
+    plan, pins, recorded = loaded.plan, loaded.pins, loaded.recorded
     repository = driver.repository
     if is_layer(repository, name):
         about: dict[str, Any] = {"kind": "layer", "summary": repository.layer(name).layer.summary}

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import patches
 from task import Task, Violation, run
+
+import patches
 
 
 def build(task: Task) -> None:

@@ -24,8 +24,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import patches
 from task import Task, Violation, run
+
+import patches
 
 # The keys of a .data folder, and where below the output each goes ("" is the root of the output).
 _SCHEME_KEYS = ("purelib", "platlib", "scripts", "data", "headers")

@@ -19,6 +19,7 @@ from layerlock.io.reasons import reason
 _PIECE: Final = 1 << 18
 _WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NETWORK: Final = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""What the network does to a request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ class Asker:
         The asking is done by a thread: each of name look-up, redirects and dripping headers can hang in a place
         that no timeout of the socket bounds. A thread that hangs is left behind.
         """
-        if urlsplit(url).scheme.lower() not in ("http", "https"):
+        if not url.lower().startswith(("http://", "https://")):
             raise Failed("it is no http or https address", again=False)
         session = self._session()
         result: list[requests.Response | BaseException] = []
@@ -111,6 +112,8 @@ class Asker:
         answer = result[0]
         if isinstance(answer, requests.Response):
             return answer
+        if isinstance(answer, ValueError) and not isinstance(answer, requests.exceptions.RequestException):
+            raise Failed("it is no address that can be read", again=False)
         if isinstance(answer, _NETWORK):
             raise Failed(reason(answer), again=_may_pass(answer)) from answer
         raise answer

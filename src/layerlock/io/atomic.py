@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FEW_FILES: Final = 32
+_SYNCING: Final = 16
 _DEEPEST: Final = 128
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -87,10 +87,12 @@ def _fsync(path: Path | str, flags: int) -> None:
 def fsync_tree(path: Path) -> None:
     """Bring every file and directory below `path` to the disk.
 
-    A tree of more than a few files is synced by one `syncfs` of its file system. One fsync a file would be
-    the narrower tool, but each waits for a journal commit of its own: a compiler's 15,000 files take
-    minutes that way.
+    Many at a time: an fsync waits for the file system's journal, and those that wait together share one commit
+    (12,000 files took 1.5 s so). The alternative, one `syncfs`, is quicker by itself, but also writes whatever a
+    build has lying around in its scratch, and files that reached the disk are slow to remove.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- a no-op build never syncs a tree
+
     found: list[tuple[str, int]] = []
     for folder, _, names in os.walk(path):
         found.append((folder, _DIRECTORY))
@@ -98,28 +100,13 @@ def fsync_tree(path: Path) -> None:
             file = f"{folder}/{name}"
             if stat.S_ISREG(os.lstat(file).st_mode):
                 found.append((file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
-        if len(found) > _FEW_FILES:
-            _syncfs(path)
-            return
-    for file, flags in found:
-        _fsync(file, flags)
 
+    def sync(part: int) -> None:
+        for file, flags in found[part::_SYNCING]:
+            _fsync(file, flags)
 
-def _syncfs(path: Path) -> None:
-    import ctypes  # noqa: PLC0415 -- a no-op build never syncs and need not pay for the import
-
-    descriptor = os.open(path, _DIRECTORY)
-    try:
-        try:
-            syncfs = ctypes.CDLL(None, use_errno=True).syncfs
-        except (AttributeError, OSError):
-            os.sync()
-            return
-        if syncfs(descriptor) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path))
-    finally:
-        os.close(descriptor)
+    with ThreadPoolExecutor(max_workers=_SYNCING, thread_name_prefix="fsync") as pool:
+        list(pool.map(sync, range(min(_SYNCING, len(found)))))  # the list is what raises a thread's error
 
 
 @contextmanager

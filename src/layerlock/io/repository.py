@@ -122,7 +122,9 @@ class Repository:
             near = difflib.get_close_matches(name, self.names(kind), n=1)
             raise UsageError(
                 f"there is no {table} `{name}` ({shown})",
-                hint=f"did you mean `{near[0]}`?" if near else f"known: {', '.join(self.names(kind)) or 'none'}",
+                hint=f"did you mean `{near[0]}`?"
+                if near
+                else f"known: {', '.join(self.names(kind)) or 'none'}",
             )
         document = self._document(kind, name, table, ())
         if kind == "environments":
@@ -158,5 +160,7 @@ def _over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(base)
     for name, value in change.items():
         below = made.get(name)
-        made[name] = _over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        made[name] = (
+            _over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
     return made

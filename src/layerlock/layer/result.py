@@ -62,7 +62,8 @@ def check_size(layer: LayerZip, recipe: LayerRecipe, runtime: RuntimeRecipe) -> 
     for what, size, allowed, called in rules:
         if allowed is not None and size > allowed:
             largest = "".join(
-                f"\n  {row['bytes'] / 1e6:8.2f} MB  {row['path']}" for row in layer.report.get("largest", ())[:10]
+                f"\n  {row['bytes'] / 1e6:8.2f} MB  {row['path']}"
+                for row in layer.report.get("largest", ())[:10]
             )
             raise OverBudget(
                 f"{layer.name} has {size / 1e6:.1f} MB {what}, over {called} of {allowed / 1e6:.1f} MB{largest}",
@@ -75,6 +76,6 @@ def _report(output: Path) -> Mapping[str, Any]:
         report: Mapping[str, Any] = json.loads((output / "report.json").read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"the report in {output} cannot be read: {error}", hint="run: layerlock verify --repair"
+            f"the report in {output} cannot be read: {error}", hint="run: layerlock verify"
         ) from error
     return report

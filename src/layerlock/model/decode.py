@@ -46,7 +46,8 @@ Name = Annotated[str, Text(pattern=r"[a-z0-9][a-z0-9._-]*", called="a name of [a
 RelativePath = Annotated[
     str,
     Text(
-        pattern=r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*", called="a relative path without `..`"
+        pattern=r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*",
+        called="a relative path without `..`",
     ),
 ]
 AbsolutePath = Annotated[
@@ -60,7 +61,15 @@ Bytes = Annotated[
     int,
     Quantity(
         called="a size such as `90 MB` or `3 GiB`",
-        units=(("B", 1), ("kB", 10**3), ("MB", 10**6), ("GB", 10**9), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)),
+        units=(
+            ("B", 1),
+            ("kB", 10**3),
+            ("MB", 10**6),
+            ("GB", 10**9),
+            ("KiB", 2**10),
+            ("MiB", 2**20),
+            ("GiB", 2**30),
+        ),
     ),
 ]
 Seconds = Annotated[
@@ -184,7 +193,7 @@ def _tagged(records: list[Any], value: object) -> type:
         raise DecodeError(f"must be a table, not {_called(value)}")
     said = value.get(tag.name, tag.default)
     by_tag = {get_args(annotations_of(record)[tag.name])[0]: record for record in records}
-    if said not in by_tag:
+    if not isinstance(said, str) or said not in by_tag:
         if said is dataclasses.MISSING:
             raise DecodeError(f"the key `{tag.name}` is missing")
         raise DecodeError(f"must be one of {', '.join(map(repr, by_tag))}, not {said!r}", tag.name)

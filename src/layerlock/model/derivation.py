@@ -147,9 +147,7 @@ class Derivation:
             "version": self.version,
             "system": self.system,
             "action": action,
-            "inputs": {
-                i.name: {"mount": i.mount, "part": i.part, "is": named[i.name]} for i in self.inputs
-            },
+            "inputs": {i.name: {"mount": i.mount, "part": i.part, "is": named[i.name]} for i in self.inputs},
             "sources": {
                 s.place: {"identity": s.identity, "unpack": s.unpack, "strip": s.strip, "folder": s.folder}
                 for s in self.sources

@@ -14,7 +14,9 @@ class AboutLayer:
     """What a layer is, and what it is made of."""
 
     name: Name = item("The name; the file is called so too.")
-    base: Name | None = item("A layer that this one changes: its keys stand where none is given here.", default=None)
+    base: Name | None = item(
+        "A layer that this one changes: its keys stand where none is given here.", default=None
+    )
     summary: str = item("One line on what it is, shown by `nox -l`.")
     runtime: Name = item("The Lambda runtime that it is for.")
     architecture: Literal["x86_64", "arm64"] = item("The processor that it is for.", default="x86_64")
@@ -66,13 +68,23 @@ class KeepRule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BuildPathRule:
+    """Files that may hold what looks like a folder of the build."""
+
+    patterns: tuple[str, ...] = item("Globs from the layer's top.")
+    reason: str = item("Why it is harmless there.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PythonSmoke:
     """A smoke test that is a Python program; it fails by its exit status."""
 
     kind: Literal["python"] = item("How the test runs.", default="python")
     name: Name = item("The test's name.")
     file: RelativePath = item("The program, below `recipes/`.")
-    data: tuple[RelativePath, ...] = item("Files that it reads, below `recipes/`, given to it as arguments.", default=())
+    data: tuple[RelativePath, ...] = item(
+        "Files that it reads, below `recipes/`, given to it as arguments.", default=()
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +119,9 @@ class LayerRecipe:
     compressor: Compressor = item("What packs it.", default=Compressor())
     prune: tuple[PruneRule, ...] = item("What stays out.", default=())
     keep: tuple[KeepRule, ...] = item("What stays in all the same.", default=())
+    allow_build_paths: tuple[BuildPathRule, ...] = item(
+        "Where build folders may be named; anywhere else they stop the build.", default=()
+    )
     smoke_tools: SmokeTools = item("What smoke tests need.", default=SmokeTools())
     smoke: tuple[Smoke, ...] = item("What it must be able to do on its runtime.", default=())
 

@@ -67,7 +67,9 @@ class LockedDerivation:
     name: Name = item("The derivation.")
     planned: Sha256 = item("Its planned hash.")
     output: TreeHash | None = item("The NAR hash of its recorded output.", default=None)
-    fields: Mapping[str, str] = item("A digest of each part of the derivation, to name what changed.", default={})
+    fields: Mapping[str, str] = item(
+        "A digest of each part of the derivation, to name what changed.", default={}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

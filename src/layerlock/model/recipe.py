@@ -77,7 +77,8 @@ class GitSource:
     urls: tuple[str, ...] = item("Addresses of the repository, tried in order.")
     commit: Commit = item("The commit that is checked out.")
     tree: TreeHash | None = item(
-        "The NAR hash of the checkout, as `nix hash path` gives it; the lock computes it if left out.", default=None
+        "The NAR hash of the checkout, as `nix hash path` gives it; the lock computes it if left out.",
+        default=None,
     )
     branch: str | None = item("The branch that the commit is on; `lock --upgrade` follows it.", default=None)
     tag: str | None = item("The tag that names the commit.", default=None)
@@ -155,7 +156,9 @@ class About:
     """What a package is."""
 
     name: Name = item("The name; the file is called so too.")
-    base: Name | None = item("A recipe that this one changes: its keys stand where none is given here.", default=None)
+    base: Name | None = item(
+        "A recipe that this one changes: its keys stand where none is given here.", default=None
+    )
     version: str = item("The version.")
     summary: str = item("One line on what it is.", default="")
     homepage: str = item("Where it lives.", default="")
@@ -192,11 +195,15 @@ class AboutEnvironment:
     name: Name = item("The name; the file is called so too.")
     summary: str = item("One line on what it is.", default="")
     system: Literal["x86_64-linux", "aarch64-linux"] = item("Processor and kernel.", default="x86_64-linux")
-    base: Name | None = item("The environment that it is made from, instead of Debian packages.", default=None)
+    base: Name | None = item(
+        "The environment that it is made from, instead of Debian packages.", default=None
+    )
     archive: Name = item("The Debian archive.", default="debian")
     suite: Name | None = item("The suite of the archive.", default=None, example='"bullseye"')
     snapshot: str | None = item(
-        "The moment at which the snapshot service holds every package.", default=None, example='"20261115T000000Z"'
+        "The moment at which the snapshot service holds every package.",
+        default=None,
+        example='"20261115T000000Z"',
     )
     packages: tuple[str, ...] = item("Debian packages; what they depend on comes along.", default=())
     without: tuple[str, ...] = item("Dependencies that are left out on purpose.", default=())

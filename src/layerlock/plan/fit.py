@@ -63,7 +63,9 @@ def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, L
     for key, source, kind, name, dotted in stated:
         pin = pins.get(key)
         if pin is None:
-            raise stale(lock.layer, f"the source `{key}` is not in the lock", recipes.locate(kind, name, dotted))
+            raise stale(
+                lock.layer, f"the source `{key}` is not in the lock", recipes.locate(kind, name, dotted)
+            )
         wrong = mismatch(source, pin)
         if wrong is not None:
             raise stale(
@@ -83,10 +85,14 @@ def check_plan(lock: Lock, plan: Plan, recipes: Recipes) -> None:
     for derivation in plan.derivations:
         locked = lock.derivation(derivation.name)
         if locked is None:
-            raise stale(lock.layer, f"`{derivation.name}` is not in the lock", _place(recipes, derivation, ""))
+            raise stale(
+                lock.layer, f"`{derivation.name}` is not in the lock", _place(recipes, derivation, "")
+            )
         if locked.planned != plan.planned[derivation.name]:
             now = parts(derivation, plan.planned)
-            changed = [part for part in sorted({*now, *locked.fields}) if now.get(part) != locked.fields.get(part)]
+            changed = [
+                part for part in sorted({*now, *locked.fields}) if now.get(part) != locked.fields.get(part)
+            ]
             shown = ", ".join(f"`{_LABELS.get(part, part)}`" for part in changed) or "its encoding"
             place = _place(recipes, derivation, changed[0] if changed else "")
             raise stale(lock.layer, f"{shown} of `{derivation.name}` differs from the lock", place)
@@ -100,11 +106,12 @@ def stale(layer: str, problem: str, location: Location | None) -> StaleLock:
 def parts(derivation: Derivation, planned: Mapping[str, str]) -> dict[str, str]:
     """Give a short digest of each part of a derivation, for naming what changed between two of them."""
     fields = derivation.fields(planned)
-    action = fields.pop("action")
-    assert isinstance(action, Mapping)
-    task = action.get("task", {})
-    assert isinstance(task, Mapping)
-    flat: dict[str, Canonical] = {**fields, **{k: v for k, v in action.items() if k != "task"}, **task}
+    flat: dict[str, Canonical] = {}
+    for name in ("action", "task"):
+        # The parts of the action, and of a guest's task in it, are told apart: they are what people write.
+        inner = (fields if name in fields else flat).pop(name, {})
+        flat |= inner if isinstance(inner, Mapping) else {}
+    flat |= fields
     return {name: digest(value)[:16] for name, value in flat.items() if value}
 
 

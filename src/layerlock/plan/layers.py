@@ -58,7 +58,8 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         },
         "python": {"version": runtime.runtime.python, "executable": runtime.runtime.executable},
         "prune": [
-            {"name": rule.name, "patterns": list(rule.patterns), "reason": rule.reason} for rule in recipe.prune
+            {"name": rule.name, "patterns": list(rule.patterns), "reason": rule.reason}
+            for rule in recipe.prune
         ],
         "keep": [pattern for rule in recipe.keep for pattern in rule.patterns],
         "strip": about.strip,
@@ -69,6 +70,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         "budget": {} if recipe.budget.unzipped is None else {"unzipped": recipe.budget.unzipped},
         "limits": {"unzipped": runtime.limits.unzipped},
         "forbidden_strings": ["/build/", "/deps/"],
+        "forbidden_except": [pattern for rule in recipe.allow_build_paths for pattern in rule.patterns],
     }
     return Derivation(
         name=tree_name(recipe.name),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from layerlock.errors import InvalidRecipe
+from layerlock.errors import InvalidRecipe, UsageError
 from layerlock.model.derivation import Derivation
 from layerlock.model.lock import LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
 from layerlock.plan import layers, packages
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,22 +63,29 @@ def closure_of_layer(recipes: Recipes, layer: str) -> Closure:
         InvalidRecipe: a recipe does not follow the format, or recipes need each other in a circle.
     """
     recipe = recipes.layer(layer)
-    runtime = recipes.runtime(recipe.layer.runtime).runtime
-    return _closure(
-        recipes,
-        (recipe.layer.environment, runtime.environment),
-        (runtime.package, *recipe.layer.tools, *recipe.layer.packages, *recipe.smoke_tools.packages),
-    )
+    walk = _Walk(recipes)
+    runtime = walk.known(recipes.runtime, recipe.layer.runtime, ("layers", layer, "layer.runtime")).runtime
+    walk.environment(recipe.layer.environment, ("layers", layer, "layer.environment"))
+    walk.environment(runtime.environment, ("runtimes", runtime.name, "runtime.environment"))
+    walk.package(runtime.package, ("runtimes", runtime.name, "runtime.package"))
+    for dotted, names in (
+        ("layer.tools", recipe.layer.tools),
+        ("layer.packages", recipe.layer.packages),
+        ("smoke_tools.packages", recipe.smoke_tools.packages),
+    ):
+        for name in names:
+            walk.package(name, ("layers", layer, dotted))
+    return walk.closure()
 
 
 def closure_of_package(recipes: Recipes, name: str) -> Closure:
     """Gather the recipes that a package needs."""
-    return _closure(recipes, (), (name,))
+    walk = _Walk(recipes)
+    walk.package(name, None)
+    return walk.closure()
 
 
-def plan_layer(
-    recipes: Recipes, layer: str, code: GuestCode, pins: Mapping[str, LockedSource]
-) -> Plan:
+def plan_layer(recipes: Recipes, layer: str, code: GuestCode, pins: Mapping[str, LockedSource]) -> Plan:
     """Plan a layer: its tree, its zip and its smoke tests, with all that they need."""
     recipe = recipes.layer(layer)
     below = _derivations(recipes, closure_of_layer(recipes, layer), code, pins)
@@ -87,9 +97,7 @@ def plan_layer(
     return _plan((*below, *top))
 
 
-def plan_package(
-    recipes: Recipes, name: str, code: GuestCode, pins: Mapping[str, LockedSource]
-) -> Plan:
+def plan_package(recipes: Recipes, name: str, code: GuestCode, pins: Mapping[str, LockedSource]) -> Plan:
     """Plan one package with all that it needs."""
     return _plan(_derivations(recipes, closure_of_package(recipes, name), code, pins))
 
@@ -110,40 +118,66 @@ def _derivations(
     )
 
 
-def _closure(recipes: Recipes, environments: Iterable[str], names: Iterable[str]) -> Closure:
-    found_environments: dict[str, EnvironmentRecipe] = {}
-    found_packages: dict[str, PackageRecipe] = {}
+Mention = tuple[str, str, str]
+"""Where a recipe names another one: kind and name of the recipe, and the dotted key."""
 
-    def add_environment(name: str, path: tuple[str, ...]) -> None:
+
+class _Walk:
+    """A walk over recipes along what they need, inputs before what needs them."""
+
+    def __init__(self, recipes: Recipes) -> None:
+        self._recipes = recipes
+        self._environments: dict[str, EnvironmentRecipe] = {}
+        self._packages: dict[str, PackageRecipe] = {}
+
+    def closure(self) -> Closure:
+        """Give what was found."""
+        return Closure(
+            environments=tuple(self._environments.values()), packages=tuple(self._packages.values())
+        )
+
+    def environment(self, name: str, said: Mention | None, path: tuple[str, ...] = ()) -> None:
+        """Add an environment, after the one that it is made from."""
         if name in path:
             raise InvalidRecipe(
                 f"environments are made from each other in a circle: {_circle(path, name)}",
-                location=recipes.locate("environments", name, "environment.base"),
+                location=self._recipes.locate("environments", name, "environment.base"),
             )
-        recipe = recipes.environment(name)
-        if recipe.environment.base is not None:
-            add_environment(recipe.environment.base, (*path, name))
-        found_environments.setdefault(name, recipe)
+        recipe = self.known(self._recipes.environment, name, said)
+        base = recipe.environment.base
+        if base is not None:
+            self.environment(base, ("environments", name, "environment.base"), (*path, name))
+        self._environments.setdefault(name, recipe)
 
-    def add_package(name: str, path: tuple[str, ...]) -> None:
+    def package(self, name: str, said: Mention | None, path: tuple[str, ...] = ()) -> None:
+        """Add a package, after its environment and its inputs."""
         if name in path:
             raise InvalidRecipe(
                 f"packages need each other in a circle: {_circle(path, name)}",
-                location=recipes.locate("packages", name, "build.inputs"),
+                location=self._recipes.locate("packages", name, "build.inputs"),
             )
-        if name in found_packages:
+        if name in self._packages:
             return
-        recipe = recipes.package(name)
-        add_environment(recipe.build.environment, ())
+        recipe = self.known(self._recipes.package, name, said)
+        self.environment(recipe.build.environment, ("packages", name, "build.environment"))
         for needed in recipe.build.inputs if isinstance(recipe.build, ScriptBuild) else ():
-            add_package(needed, (*path, name))
-        found_packages[name] = recipe
+            self.package(needed, ("packages", name, "build.inputs"), (*path, name))
+        self._packages[name] = recipe
 
-    for name in environments:
-        add_environment(name, ())
-    for name in names:
-        add_package(name, ())
-    return Closure(environments=tuple(found_environments.values()), packages=tuple(found_packages.values()))
+    def known(self, ask: Callable[[str], T], name: str, said: Mention | None) -> T:
+        """Read a recipe; one that is named in a recipe and does not exist is that recipe's mistake.
+
+        Raises:
+            InvalidRecipe: there is none, and a recipe names it.
+            UsageError: there is none, and the command line named it.
+        """
+        try:
+            return ask(name)
+        except UsageError as error:
+            if said is None:
+                raise
+            location = self._recipes.locate(*said)
+            raise InvalidRecipe(error.message, hint=error.hint, location=location) from None
 
 
 def _circle(path: tuple[str, ...], name: str) -> str:

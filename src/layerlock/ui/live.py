@@ -18,7 +18,7 @@ from rich.text import Text
 
 from layerlock.ui.board import Board, Download, Running
 from layerlock.ui.lines import Importance, describe
-from layerlock.ui.text import count, duration, last_line, names, printable, size
+from layerlock.ui.text import duration, last_line, names, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +84,6 @@ class Live:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the display; the lines above it stay."""
-        with self._lock:
-            self._board = Board()
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -113,16 +111,14 @@ class Live:
         shown = [*board.builds.values()][: max(1, (room - 2) // 2)]
         for build in shown:
             parts += _build(build, now)
-        room -= len(parts) + 1
+        room -= len(parts) + 2
         downloads = [*board.downloads.values()]
         if downloads:
             fitting = downloads if len(downloads) <= room else downloads[: max(1, room - 1)]
             parts.append(_downloads(fitting, now, wide=self._console.width >= 70))
             if len(fitting) < len(downloads):
                 parts.append(_one(f"fetch    and {len(downloads) - len(fitting)} more", "dim"))
-        summary = _summary(board, now - self._began)
-        if summary:
-            parts.append(_one(summary, "dim"))
+        parts += [_one(line, "dim") for line in _summary(board, now - self._began)]
         return Group(*parts)
 
 
@@ -166,18 +162,24 @@ def _downloads(downloads: list[Download], now: float, *, wide: bool) -> Table:
     return grid
 
 
-def _summary(board: Board, seconds: float) -> str:
+def _summary(board: Board, seconds: float) -> list[str]:
+    """Give what is done of all that is to do, and what is still to come."""
     parts = []
     if board.to_fetch or board.fetched:
-        total = f" of {board.to_fetch}" if board.to_fetch else ""
-        of_bytes = f" of {size(board.fetch_bytes)}" if board.fetch_bytes else ""
-        parts.append(f"fetched {board.fetched}{total} ({size(board.bytes_so_far())}{of_bytes})")
+        # The sandbox program and submodules are fetched beside what a plan counts.
+        planned = board.fetched <= board.to_fetch
+        total = f" of {board.to_fetch}" if planned else ""
+        arrived = size(board.bytes_so_far())
+        of_bytes = f" of {size(board.fetch_bytes)}" if planned and board.fetch_bytes else ""
+        parts.append(f"fetched {board.fetched}{total} ({arrived}{of_bytes})")
     if board.to_build:
         parts.append(f"built {board.built} of {board.to_build}")
     if board.waiting:
-        listed = [printable(name) for name in board.waiting]
-        parts.append(f"{count(len(listed), 'build')} to come: {names(listed, 8)}")
-    return ", ".join([duration(seconds), *parts]) if parts else ""
+        parts.append(f"{len(board.waiting)} to come")
+    made = [", ".join([duration(seconds), *parts])] if parts else []
+    if board.waiting:
+        made.append(f"to come  {names([printable(name) for name in board.waiting], 8)}")
+    return made
 
 
 def _one(text: str, style: str) -> Text:

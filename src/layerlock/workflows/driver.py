@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Event, Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import layerlock
-from layerlock.build.many import Capacity
-from layerlock.build.workshop import Sandbox, Workshop
+from layerlock.build.workshop import Capacity, Sandbox, Workshop
 from layerlock.events import Listener
 from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
 from layerlock.model.recipes import GuestCode
-from layerlock.sandbox.program import Program
-from layerlock.sandbox.run import run, shell
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from layerlock.sandbox.program import Program
 
 GUEST = Path(layerlock.__file__).parent / "guest"
 
@@ -58,14 +58,20 @@ class Bubblewrap:
         self._program: Program | None = None
         self._finding = Lock()
 
-    def run(
-        self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event
-    ) -> Outcome:
+    def run(self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event) -> Outcome:
         """Run a specification; see `sandbox.run.run`."""
+        from layerlock.sandbox.run import run  # noqa: PLC0415 - not needed where nothing is built
+
         return run(spec, program=self._found(), log=log, on_line=on_line, cancel=cancel)
+
+    def prepare(self) -> object:
+        """Find the program, or fetch it."""
+        return self._found()
 
     def shell(self, spec: SandboxSpec) -> int:
         """Run a specification with the terminal attached; see `sandbox.run.shell`."""
+        from layerlock.sandbox.run import shell  # noqa: PLC0415 - as above
+
         return shell(spec, program=self._found())
 
     def _found(self) -> Program:

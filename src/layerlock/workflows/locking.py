@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
-from layerlock.build.many import FETCHES
+from layerlock.build.workshop import FETCHES
 from layerlock.errors import StaleLock, UsageError
 from layerlock.io.lockfile import read_lock, write_lock
 from layerlock.io.repository import Repository
+from layerlock.io.together import together
 from layerlock.model.derivation import Realisation
 from layerlock.model.lock import (
     VERSION,
     Lock,
     LockedDerivation,
     LockedFile,
-    LockedPath,
     LockedSource,
     RecordedZip,
     SignedIndex,
 )
-from layerlock.model.recipe import Deb
 from layerlock.plan import layers
-from layerlock.plan.fit import check_plan, check_sources, mismatch, parts, stale
+from layerlock.plan.fit import mismatch, parts
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
 from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.planning import check_patches, deb_pin, recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relocked:
-    """What writing a lock changed: keys of sources by what became of them, and derivations that lost their record."""
+    """What writing a lock changed: keys of sources by what became of them, and names of derivations.
+
+    `replanned` are derivations that are not what they were, `unrecorded` those of them that lost their record.
+    """
 
     layer: str
     added: tuple[str, ...]
     moved: tuple[str, ...]
     removed: tuple[str, ...]
+    replanned: tuple[str, ...]
     unrecorded: tuple[str, ...]
 
     @property
     def changed(self) -> bool:
         """Whether anything is different."""
-        return bool(self.added or self.moved or self.removed or self.unrecorded)
+        return bool(self.added or self.moved or self.removed or self.replanned)
 
 
 def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()) -> Relocked:
@@ -58,7 +62,9 @@ def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()
     """
     for name in sorted(upgrade & {*driver.repository.names("environments")}):
         about = driver.repository.environment(name)
-        driver.supplier.closure(about, driver.repository.root / "recipes" / "environments" / f"{name}.debs.toml")
+        driver.supplier.closure(
+            about, driver.repository.root / "recipes" / "environments" / f"{name}.debs.toml"
+        )
     repository = driver.repository.fresh()
     path = repository.lock_path(layer)
     previous = read_lock(path, layer) if path.is_file() else None
@@ -78,56 +84,6 @@ def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()
     )
     write_lock(path, lock)
     return _compare(layer, previous, lock)
-
-
-def load_layer(driver: Driver, layer: str) -> tuple[Lock, Plan, Mapping[str, LockedSource]]:
-    """Read a layer's lock, hold the recipes against it, and plan.
-
-    Raises:
-        StaleLock: there is no lock, or recipes, patches, guest code or one's own code no longer fit it.
-    """
-    repository = driver.repository
-    lock = read_lock(repository.lock_path(layer), layer)
-    closure = closure_of_layer(repository, layer)
-    check_patches(repository, closure)
-    pins = check_sources(lock, closure, repository)
-    check_paths(driver, layer, pins)
-    plan = plan_layer(repository, layer, guest_code(), pins)
-    check_plan(lock, plan, repository)
-    return lock, plan, pins
-
-
-def check_patches(repository: Repository, closure: Closure) -> None:
-    """Hold every patch of a closure against the hash in its recipe."""
-    for recipe in closure.packages:
-        for index in range(len(recipe.patches)):
-            repository.patch(recipe, index)
-
-
-def check_paths(driver: Driver, layer: str, pins: Mapping[str, LockedSource]) -> None:
-    """Hold folders of the repository that are sources against their pinned tree hashes."""
-    for pin in pins.values():
-        if isinstance(pin, LockedPath):
-            found = driver.supplier.folder_hash(driver.repository.root / pin.path)
-            if found != pin.tree:
-                recipe, _, _ = pin.key.partition("/")
-                raise stale(
-                    layer,
-                    f"the folder `{pin.path}` has the tree hash {found}, the lock says {pin.tree}",
-                    driver.repository.locate("packages", recipe, "sources"),
-                )
-
-
-def deb_pin(environment: str, deb: Deb) -> LockedFile:
-    """Give the pin of a Debian package: its recipe states everything there is to lock."""
-    return LockedFile(
-        kind="file", key=f"{environment}/{deb.name}", urls=(deb.path,), sha256=deb.sha256, size=deb.size
-    )
-
-
-def recorded(lock: Lock) -> dict[str, str]:
-    """Give the recorded outputs by derivation."""
-    return {d.name: d.output for d in lock.derivations if d.output is not None}
 
 
 def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zipped: RecordedZip) -> Lock:
@@ -150,18 +106,15 @@ def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zi
 def _pin_packages(
     driver: Driver, closure: Closure, previous: Lock | None, upgrade: frozenset[str]
 ) -> list[LockedSource]:
-    with ThreadPoolExecutor(FETCHES, thread_name_prefix="pin") as pool:
-        waiting = [
-            pool.submit(
-                driver.supplier.pin,
-                recipe,
-                source,
-                previous.source(source_key(recipe, source)) if previous else None,
-                upgrade=bool(upgrade & {recipe.name, source_key(recipe, source)}),
-            )
-            for recipe, _, source in closure.sources()
-        ]
-        return [future.result() for future in waiting]
+    def previous_pin(key: str) -> LockedSource | None:
+        return previous.source(key) if previous else None
+
+    works = []
+    for recipe, _, source in closure.sources():
+        key = source_key(recipe, source)
+        moves = bool(upgrade & {recipe.name, key})
+        works.append(partial(driver.supplier.pin, recipe, source, previous_pin(key), upgrade=moves))
+    return together(works, most=FETCHES)
 
 
 def _pin_debs(closure: Closure) -> list[LockedFile]:
@@ -219,8 +172,12 @@ def _lock_derivation(name: str, plan: Plan, previous: Lock | None) -> LockedDeri
 
 
 def _same(previous: Lock, plan: Plan, name: str) -> bool:
-    before = previous.derivation(name)
-    return before is not None and before.planned == plan.planned[name]
+    return _planned(previous, name) == plan.planned[name]
+
+
+def _planned(lock: Lock, name: str) -> str | None:
+    derivation = lock.derivation(name)
+    return derivation.planned if derivation else None
 
 
 def _compare(layer: str, previous: Lock | None, lock: Lock) -> Relocked:
@@ -233,5 +190,8 @@ def _compare(layer: str, previous: Lock | None, lock: Lock) -> Relocked:
         added=tuple(sorted(now.keys() - before.keys())),
         moved=tuple(sorted(key for key in now.keys() & before.keys() if now[key] != before[key])),
         removed=tuple(sorted(before.keys() - now.keys())),
+        replanned=tuple(
+            d.name for d in lock.derivations if previous is None or _planned(previous, d.name) != d.planned
+        ),
         unrecorded=tuple(sorted(recorded_before.keys() - recorded_now.keys())),
     )

@@ -1,0 +1,26 @@
+"""Doing several things at once, where the first failure ends the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def together(works: Iterable[Callable[[], T]], *, most: int) -> list[T]:
+    """Do all of `works` in threads, at most `most` at once; give their results in order.
+
+    A failure, or Ctrl-C, is raised at once: what has not begun is dropped, what runs is left to end by itself.
+    """
+    pool = ThreadPoolExecutor(most, thread_name_prefix="together")
+    try:
+        futures = [pool.submit(work) for work in works]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            if future in done:
+                future.result()
+        return [future.result() for future in futures]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

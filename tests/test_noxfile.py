@@ -1,0 +1,93 @@
+"""The nox sessions: each layer has one, arguments and exit codes pass through, and nothing else stands in the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Make a folder with the real noxfile, and programs in .venv that write down how they were started."""
+    shutil.copy(ROOT / "noxfile.py", tmp_path)
+    layers = tmp_path / "recipes" / "layers"
+    layers.mkdir(parents=True)
+    (layers / "fresh.toml").write_text('[layer]\nname = "fresh"\nsummary = "A layer that was just added"\n')
+    (layers / "broken.toml").write_text("[layer\n")
+    for place in ("requirements/install", ".venv/bin/layerlock", ".venv/bin/pytest", ".venv/bin/ruff"):
+        program = tmp_path / place
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\necho {program.name} "$@" >> {tmp_path}/calls\nexit "${{STATUS:-0}}"\n'
+        )
+        program.chmod(0o755)
+    return tmp_path
+
+
+def nox(checkout: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run nox on the copy."""
+    return subprocess.run(
+        [sys.executable, "-m", "nox", "--noxfile", str(checkout / "noxfile.py"), *arguments],
+        cwd=checkout,
+        env={**os.environ, "STATUS": str(status)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def calls(checkout: Path) -> list[str]:
+    """Give what was started."""
+    return (checkout / "calls").read_text().splitlines()
+
+
+def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -> None:
+    lines = [line for line in nox(checkout, "--list").stdout.splitlines() if line.startswith(("- ", "* "))]
+    sessions = {name: summary for name, _, summary in (line[2:].partition(" -> ") for line in lines)}
+    assert sessions["layer-fresh"] == "A layer that was just added"
+    broken = next(name for name in sessions if name.startswith("layer-broken"))
+    assert not sessions[broken]  # building it says what is wrong, and where
+    assert {"build", "lock", "record", "fetch", "tests", "lint", "ci", "prove", "bench", "schema"} <= set(
+        sessions
+    )
+    assert all(sessions[name] for name in sessions if name != broken)
+
+
+def test_arguments_pass_through(checkout: Path) -> None:
+    assert nox(checkout, "-s", "layer-fresh", "--", "--jobs", "1").returncode == 0
+    assert nox(checkout, "-s", "lock", "--", "cv", "--upgrade", "numpy").returncode == 0
+    assert calls(checkout) == [
+        "install nox",
+        "layerlock build fresh --jobs 1",
+        "install nox",
+        "layerlock lock cv --upgrade numpy",
+    ]
+
+
+def test_several_layers_build_one_after_the_other(checkout: Path) -> None:
+    assert nox(checkout, "-s", "layer-fresh", "layer-broken").returncode == 0
+    assert calls(checkout)[1::2] == ["layerlock build fresh", "layerlock build broken"]
+
+
+@pytest.mark.parametrize("status", [1, 4, 130])
+def test_exit_codes_pass_through(checkout: Path, status: int) -> None:
+    (checkout / "requirements/install").write_text("#!/bin/sh\n")
+    assert nox(checkout, "-s", "layer-fresh", status=status).returncode == status
+
+
+def test_a_failed_check_stops_before_the_tests(checkout: Path) -> None:
+    (checkout / "requirements/install").write_text("#!/bin/sh\n")
+    assert nox(checkout, "-s", "ci", status=3).returncode == 3
+    assert [call.split()[0] for call in calls(checkout)] == ["ruff"]
+
+
+def test_the_noxfile_stays_short() -> None:
+    assert len((ROOT / "noxfile.py").read_text().splitlines()) < 150

@@ -1,0 +1,56 @@
+"""The locks of what the driver itself needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import tomli
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("dev", "driver", "nox")
+
+
+def pinned(name: str) -> dict[str, list[str]]:
+    """Give the hashes of every pinned requirement of a lock, by name, version and marker."""
+    text = (ROOT / f"requirements/{name}.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {
+        line.split(" --hash")[0].strip(): re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line)
+        for line in lines
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_is_pinned_by_hash(name: str) -> None:
+    found = pinned(name)
+    assert len(found) > 10
+    for requirement, hashes in found.items():
+        assert re.match(r"[a-z0-9-]+==[^ ]+( ; .+)?$", requirement), requirement
+        assert hashes, requirement
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_lock_names_an_index(name: str) -> None:
+    assert "://" not in (ROOT / f"requirements/{name}.txt").read_text()
+
+
+def test_the_locks_agree() -> None:
+    dev, nox, driver = (set(pinned(name)) for name in ("dev", "nox", "driver"))
+    assert driver < nox < dev
+
+
+def test_every_dependency_is_locked() -> None:
+    project = tomli.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    for name, stated in (
+        ("driver", project["project"]["dependencies"]),
+        ("nox", groups["nox"]),
+        ("dev", [entry for entry in groups["dev"] if isinstance(entry, str)]),
+    ):
+        locked = {requirement.split("==")[0] for requirement in pinned(name)}
+        for requirement in stated:
+            found = re.match(r"[A-Za-z0-9-]+", requirement)
+            assert found is not None
+            assert found[0].lower() in locked, f"{requirement}: run ./nox -s requirements"
