@@ -31,6 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def start(self, status: int, length: int | None, **headers: str) -> None:
         """Send the head of an answer; underscores in names of headers stand for hyphens."""
         self.send_response(status)
+        self.send_header("Connection", "close")
         if length is not None:
             self.send_header("Content-Length", str(length))
         for name, value in headers.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,13 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
     if outcome.succeeded:
         return None
     reported = _report(build)
-    if reported is not None and reported[0] is not BuildFailed:
-        kind, message, hint = reported
-        return kind(f"{name}: {message}", hint=hint or where)
+    if reported is not None and reported.kind is not BuildFailed:
+        return reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
     ended = f"signal {outcome.signal}" if outcome.signal is not None else f"status {outcome.status}"
+    what = reported.message if reported is not None else f"it ended with {ended}"
     lines = "\n".join(f"  | {line}" for line in _tail(log))
     return BuildFailed(
-        f"the build of {name} ended with {ended}; the end of its log:\n{lines}",
+        f"the build of {name} failed: {what}; the end of its log:\n{lines}",
         hint=f"{where}; look around in its sandbox with: layerlock shell {name}",
     )
 
@@ -90,7 +91,16 @@ def _tail(log: Path) -> list[str]:
         return [line.rstrip("\n") for line in deque(lines, TAIL)]
 
 
-def _report(build: Path) -> tuple[type[LayerlockError], str, str] | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reported:
+    """What a guest script said of its failure."""
+
+    kind: type[LayerlockError]
+    message: str
+    hint: str
+
+
+def _report(build: Path) -> _Reported | None:
     """Read the report of a guest script. The build could write it, so nothing in it is trusted but shown."""
     path = build / "report.json"
     try:
@@ -103,7 +113,10 @@ def _report(build: Path) -> tuple[type[LayerlockError], str, str] | None:
             for finding in report.get("findings", ())
             if finding.get("severity") == "error" and finding["message"] != error["message"]
         ]
-        kind = _REPORTED[error["kind"]]
-        return kind, str(error["message"]) + "".join(others[:20]), str(error.get("hint") or "")
+        return _Reported(
+            kind=_REPORTED[error["kind"]],
+            message=str(error["message"]) + "".join(others[:20]),
+            hint=str(error.get("hint") or ""),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -36,12 +36,13 @@ def storing(what: str) -> Iterator[None]:
         raise StoreError(message) from error
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644, by_way_of: Path | None = None) -> None:
     """Write `data` to `path` so that at every moment the old contents or all of the new are there.
 
-    Raises OSError; after an error the old contents stand and no temporary is left.
+    The temporary stands beside `path`, or in the folder `by_way_of` of the same file system: who is killed
+    leaves it behind. Raises OSError; after an error the old contents stand and no temporary is left.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = (by_way_of or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

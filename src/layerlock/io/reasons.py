@@ -54,6 +54,8 @@ def _innermost(error: BaseException) -> BaseException:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), None)
+        if inner is None and isinstance(error, urllib3.exceptions.NewConnectionError):
+            inner = error.__cause__
         if inner is None or isinstance(error, urllib3.exceptions.NameResolutionError):
             break
         error = inner

@@ -169,8 +169,8 @@ class LocalStore:
         with storing(f"register {realisation.name}"):
             self._make()
             with self._adding(keep):
-                write_bytes(self.layout.realisations / f"{resolved}.json", data)
-                write_bytes(self.layout.planned / f"{planned}.json", data)
+                write_bytes(self.layout.realisations / f"{resolved}.json", data, by_way_of=self.layout.tmp)
+                write_bytes(self.layout.planned / f"{planned}.json", data, by_way_of=self.layout.tmp)
 
     def log_path(self, planned: str) -> Path:
         """Where the log of a build goes; the folder exists."""
@@ -228,7 +228,7 @@ class LocalStore:
             if path.exists() and path.read_bytes() == data:
                 return  # as with every build that has nothing to do
             with shared(self.layout.collector):
-                write_bytes(path, data)
+                write_bytes(path, data, by_way_of=self.layout.tmp)
 
     def gc(self, keep: Keep, *, dry_run: bool = False) -> Freed:
         """Remove what neither `keep`, nor a registered checkout, nor a running build needs."""

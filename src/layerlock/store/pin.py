@@ -18,7 +18,7 @@ class Pin:
         self._path = path
         self._keep = keep
         self._guard = threading.Lock()
-        write_bytes(path, encode(keep))
+        self._write(keep)
 
     def add(self, keep: Keep) -> None:
         """Pin more. Raises StoreError."""
@@ -30,5 +30,8 @@ class Pin:
         with self._guard:
             larger = self._keep | keep
             if larger != self._keep:
-                write_bytes(self._path, encode(larger))
+                self._write(larger)
                 self._keep = larger
+
+    def _write(self, keep: Keep) -> None:
+        write_bytes(self._path, encode(keep), by_way_of=self._layout.tmp)
