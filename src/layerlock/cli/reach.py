@@ -25,11 +25,12 @@ def make_reach(settings: Settings) -> Reach:
     """Put together how sources are reached on this host."""
     repository = Repository(settings.repository)
     moments = {repository.environment(name).environment.snapshot for name in repository.names("environments")}
+    origins = Origins.of_host(
+        settings.environment, snapshots=tuple(sorted((m for m in moments if m), reverse=True))
+    )
     return Reach(
-        fetcher=Fetcher(),
-        origins=Origins.of_host(
-            settings.environment, snapshots=tuple(sorted((m for m in moments if m), reverse=True))
-        ),
+        fetcher=Fetcher(certificates=origins.certificates),
+        origins=origins,
         git=GitProgram(variables=settings.environment),
         repository=settings.repository,
         offline=settings.offline,

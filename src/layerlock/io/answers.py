@@ -14,7 +14,7 @@ import requests
 import urllib3.exceptions
 
 from layerlock import __version__
-from layerlock.io.reasons import reason
+from layerlock.io.reasons import reason, unknown_name
 
 _PIECE: Final = 1 << 18
 _WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -67,8 +67,9 @@ class _Session(requests.Session):
 class Asker:
     """Asks servers. Safe for several threads; each has connections of its own."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, certificates: str | None = None) -> None:
         self._patience = patience
+        self._certificates = certificates
         self._local = threading.local()
 
     def answer(self, url: str, headers: dict[str, str]) -> requests.Response:
@@ -123,6 +124,9 @@ class Asker:
         if session is None:
             session = _Session()
             session.headers["User-Agent"] = f"layerlock/{__version__}"
+            if self._certificates:
+                # REQUESTS_CA_BUNDLE outranks it: requests looks there first.
+                session.verify = self._certificates
             self._local.session = session
         return session
 
@@ -164,7 +168,7 @@ def _may_pass(error: BaseException) -> bool:
         requests.exceptions.MissingSchema,
         requests.exceptions.TooManyRedirects,
     )
-    return not isinstance(error, lasting)
+    return not isinstance(error, lasting) and not unknown_name(error)
 
 
 def refused(response: requests.Response) -> Failed:

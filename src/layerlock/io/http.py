@@ -90,15 +90,20 @@ class _Partial:
 class Fetcher:
     """Fetches by HTTP and HTTPS. Safe for several threads; each has connections of its own.
 
-    `sleep` waits between two tries; tests hand in their own.
+    `sleep` waits between two tries; tests hand in their own. `certificates` is a file of certificate authorities
+    to trust in place of certifi's, where the environment names none for requests.
     """
 
     def __init__(
-        self, *, patience: Patience = DEFAULT_PATIENCE, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        patience: Patience = DEFAULT_PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+        certificates: str | None = None,
     ) -> None:
         self._patience = patience
         self._sleep = sleep
-        self._asker = Asker(patience)
+        self._asker = Asker(patience, certificates)
 
     def download(
         self,

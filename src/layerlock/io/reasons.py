@@ -37,13 +37,18 @@ def reason(error: BaseException) -> str:
     timeouts = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if isinstance(error, timeouts) or isinstance(cause, timeouts):
         return "no data in time"
-    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+    if unknown_name(error):
         return "the host's name is not known"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     if isinstance(cause, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
         return "the connection was cut"
     return _clean(cause)
+
+
+def unknown_name(error: BaseException) -> bool:
+    """Say whether a host's name could not be resolved. The resolver has tried more than once by then."""
+    return isinstance(_innermost(error), urllib3.exceptions.NameResolutionError)
 
 
 def _innermost(error: BaseException) -> BaseException:

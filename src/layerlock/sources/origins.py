@@ -108,6 +108,11 @@ class Origins:
         self._pages: dict[tuple[str | None, str], ProjectPage | str] = {}
         self._own = threading.local()
 
+    @property
+    def certificates(self) -> str | None:
+        """The file of certificate authorities that pip is told to trust, which then holds for the registries' files."""
+        return self._pip.certificates
+
     @classmethod
     def of_host(
         cls, variables: Mapping[str, str], *, snapshots: tuple[str, ...] = (), root: Path = Path("/")
@@ -257,6 +262,9 @@ class Origins:
         if session is None:
             session = self._own.session = requests.Session()
             session.hooks["response"].append(_no_downgrade)
+            if self.certificates:
+                # REQUESTS_CA_BUNDLE outranks it: requests looks there first.
+                session.verify = self.certificates
         return session
 
 

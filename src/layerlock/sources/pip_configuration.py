@@ -25,11 +25,12 @@ class PipConfiguration:
     """Indexes in the order in which they are asked, and places that are looked through for files.
 
     An index is the address of a simple API; None is the one that `pypi_simple` knows by itself. A place is a
-    folder or the address of a page of links.
+    folder or the address of a page of links. `certificates` is a file of the authorities that pip trusts.
     """
 
     indexes: tuple[str | None, ...] = (DEFAULT,)
     places: tuple[str, ...] = ()
+    certificates: str | None = None
 
 
 def read_pip_configuration(
@@ -61,7 +62,11 @@ def read_pip_configuration(
     if values.get("no-index", "").lower() in _TRUE:
         return PipConfiguration(indexes=(), places=places)
     first = values.get("index-url") or values.get("pypi-url") or DEFAULT
-    return PipConfiguration(indexes=(first, *values.get("extra-index-url", "").split()), places=places)
+    return PipConfiguration(
+        indexes=(first, *values.get("extra-index-url", "").split()),
+        places=places,
+        certificates=values.get("cert"),
+    )
 
 
 def _files(variables: Mapping[str, str], root: Path, prefix: Path) -> Iterator[Path]:

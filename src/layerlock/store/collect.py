@@ -43,7 +43,7 @@ def collect(layout: Layout, keep: Keep, *, dry_run: bool) -> Freed:
         try:
             size = sum(_size(path) for path in (*doomed, *(path for path, _ in abandoned)))
             names = sorted(str(path.relative_to(layout.root)) for path in doomed)
-            names += sorted(str(path.relative_to(layout.root)) for path, _ in abandoned)
+            names += [str(path.relative_to(layout.root)) for path, _ in abandoned if os.path.lexists(path)]
             if not dry_run:
                 for path in doomed:
                     _remove(layout, path)
@@ -74,7 +74,11 @@ def _roots(layout: Layout, stale: frozenset[Path]) -> Keep:
     for path in layout.roots.glob("*.json"):
         if path.with_suffix(".lock") in stale:
             continue
-        kept, about = decode(path.read_bytes(), str(path))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # a pin whose build has just ended
+        kept, about = decode(data, str(path))
         checkout = about.get("checkout")
         if checkout is None or Path(checkout).is_dir():
             keep |= kept
