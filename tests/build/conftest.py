@@ -40,7 +40,9 @@ def workbench(tmp_path: Path) -> Path:
         shutil.copy(path, runtimes)
     text = (ROOT / "recipes" / "runtimes" / "python3.11.toml").read_text()
     text = re.sub(r'package = "python"', 'package = "tiny-python"', text.replace("3.11", "3.9"))
-    (runtimes / "python3.9-test.toml").write_text(text.replace('name = "python3.9"', 'name = "python3.9-test"'))
+    (runtimes / "python3.9-test.toml").write_text(
+        text.replace('name = "python3.9"', 'name = "python3.9-test"')
+    )
     return target
 
 

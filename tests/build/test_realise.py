@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -69,8 +71,6 @@ def test_a_layer_is_locked_built_recorded_and_confirmed(bench: Bench, tmp_path: 
     data = bytearray(built.path.read_bytes())
     data[len(data) // 2] ^= 1
     built.path.write_bytes(data)
-    import os
-
     os.utime(built.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert build_layer(bench.driver(), "tiny", tmp_path / "dist").sha256 == built.sha256
     assert built.path.read_bytes() != bytes(data)
@@ -87,13 +87,11 @@ def test_a_comment_rebuilds_one_derivation(bench: Bench, tmp_path: Path) -> None
     """Early cutoff: the changed source is built, its output is the same, and everything after is reused."""
     lock_layer(bench.driver(), "tiny")
     build_layer(bench.driver(), "tiny", tmp_path)
-    bench.edit("sources/tiny-c/tiny.c", lambda text: text.replace("double tiny_growth", "/* e^(rt) */ double tiny_growth"))
+    bench.edit("sources/tiny-c/tiny.c", lambda text: text.replace("double tiny", "/* e^(rt) */ double tiny"))
     bench.edit(
         "patches/tiny-c/0001-the-right-answer.patch",
         lambda text: text.replace(" double tiny_growth", " /* e^(rt) */ double tiny_growth"),
     )
-    import hashlib
-
     patch = (bench.folder / "patches/tiny-c/0001-the-right-answer.patch").read_bytes()
     bench.edit(TINY_C, lambda text: _with_patch_hash(text, hashlib.sha256(patch).hexdigest()))
     with pytest.raises(StaleLock):
@@ -132,7 +130,12 @@ def test_a_failing_build_shows_the_end_of_its_log(bench: Bench) -> None:
     [
         ("tail /dev/zero", 'memory = "64 MiB"', OutOfMemory, "memory limit of 0.1 GiB"),
         ("sleep 60", 'time = "2 s"', TimedOut, "time limit of 2 s"),
-        (":(){ sleep 5 & }; for i in $(seq 64); do : ; done; wait", "processes = 20", ResourceExceeded, "processes"),
+        (
+            ":(){ sleep 5 & }; for i in $(seq 64); do : ; done; wait",
+            "processes = 20",
+            ResourceExceeded,
+            "processes",
+        ),
         ("head -c 80M /dev/zero > /out/zeros; sleep 5", 'output = "20 MiB"', ResourceExceeded, "output"),
     ],
 )
@@ -155,7 +158,9 @@ def test_a_patch_that_does_not_apply_names_hunk_and_file(bench: Bench) -> None:
 
 def test_a_changed_patch_is_refused_with_both_hashes(bench: Bench) -> None:
     """The recipe pins its patches."""
-    bench.edit("patches/tiny-c/0001-the-right-answer.patch", lambda text: text.replace("return 42", "return 43"))
+    bench.edit(
+        "patches/tiny-c/0001-the-right-answer.patch", lambda text: text.replace("return 42", "return 43")
+    )
     with pytest.raises(HashMismatch) as caught:
         build_package(bench.driver(), "tiny-c")
     assert "tiny-c.toml" in str(caught.value)
