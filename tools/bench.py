@@ -195,24 +195,30 @@ def overhead(built: Called) -> str:
     )
 
 
-def python() -> Path:
-    """Find the layer's own Python in the store."""
-    return Path(call("build", "python").result["path"]) / "bin" / "python3.11"
+def python(layer: str = "cv") -> list[str]:
+    """Give the command that starts the layer's own Python, with the libraries of the root that stands in for Lambda."""
+    runtime = tomli.loads((ROOT / "recipes/layers" / f"{layer}.toml").read_text())["layer"]["runtime"]
+    about = tomli.loads((ROOT / "recipes/runtimes" / f"{runtime}.toml").read_text())["runtime"]
+    places = {row["name"]: row["path"] for row in call("show", layer).result["derivations"]}
+    root, home = places[f"environment-{about['environment']}"], places[about["package"]]
+    folders = [f"{root}/lib/x86_64-linux-gnu", f"{root}/usr/lib/x86_64-linux-gnu", f"{home}/lib"]
+    (loader,) = Path(folders[0]).glob("ld-[0-9]*.so")
+    return [str(loader), "--library-path", ":".join(folders), f"{home}/bin/python{about['python']}"]
 
 
-def import_times(interpreter: Path, tree: Path) -> tuple[str, str]:
+def import_times(interpreter: list[str], tree: Path) -> tuple[str, str]:
     """Time the imports in fresh processes, with the tree's files out of the page cache and in it."""
+    loader, option, libraries, program = interpreter
+    command = [loader, option, f"{libraries}:{tree / 'lib'}", program, "-s", "-c", IMPORTS]
     variables = {
-        "PATH": "/usr/bin:/bin",
-        "LD_LIBRARY_PATH": f"{interpreter.parents[1] / 'lib'}:{tree / 'lib'}",
         "PYTHONPATH": str(tree / SITE),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHOME": str(interpreter.parents[1]),
+        "PYTHONHOME": str(Path(program).parents[1]),
     }
 
     def once() -> float:
         began = time.perf_counter()
-        subprocess.run([str(interpreter), "-s", "-c", IMPORTS], env=variables, check=True)
+        subprocess.run(command, env=variables, check=True)
         return time.perf_counter() - began
 
     os.sync()

@@ -132,7 +132,7 @@ def written(layer: str, builds: list[Called], rows: list[tuple[str, ...]], *, sa
             "",
             f"<!-- Written by `./nox -s prove`. -->\n\nThe layer `{layer}` was built twice from empty stores, in"
             " different folders, begun at different times, with one job and with two. Nothing was shared between the"
-            f" builds but the machine: {this_machine()}.",
+            f" builds but the driver and the machine: {this_machine()}.",
             "",
             finding,
             "",

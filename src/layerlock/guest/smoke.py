@@ -203,9 +203,11 @@ def _result(
 
 def _finding(result: Mapping[str, Any]) -> Finding:
     lines = [line for line in result["output"].splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"\w*(Error|Exception|Exit)\b|.*\[ERROR\]", line)] or lines
+    telling = [line for line in lines if re.match(r"\w*(Error|Exception|Exit)\b|.*\[ERROR\]", line)][:1]
+    # Where no line looks like an error, what was printed last says most.
+    hint = "\n".join(telling or lines[-5:]) or "it printed nothing"
     message = f"the smoke test {result['name']!r} {result['why']}"
-    return Finding("smoke", "smoke", message, telling[0] if telling else "it printed nothing", result["name"])
+    return Finding("smoke", "smoke", message, hint, result["name"])
 
 
 if __name__ == "__main__":

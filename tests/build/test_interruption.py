@@ -1,0 +1,86 @@
+"""Ctrl-C, and work without a network, with real builds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from layerlock.errors import Offline
+from layerlock.workflows.building import build_package, fetch_all
+
+from .conftest import Bench
+
+pytestmark = pytest.mark.sandbox
+
+TINY_C = "recipes/packages/tiny-c.toml"
+
+
+def processes_with(marker: str) -> list[str]:
+    """Give the processes whose command line holds a text."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if marker.encode() in line and int(path.parent.name) != os.getpid():
+            found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_and_the_next_one_goes_on(
+    bench: Bench, number: signal.Signals
+) -> None:
+    """The sandbox dies with the command, its folders are gone, and what was finished is kept."""
+    build_package(bench.driver(), "tiny-c")
+    marker = f"9{os.getpid()}.25"
+    bench.edit(TINY_C, lambda text: text.replace("mkdir -p", f"echo begun; sleep {marker}\nmkdir -p"))
+    command = [sys.executable, "-m", "layerlock", "--repo", str(bench.folder), "--store", str(bench.store)]
+    with subprocess.Popen(
+        [*command, "--verbose", "build", "tiny-c"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if "begun" in line:
+                break
+        assert processes_with(f"sleep\0{marker}"), told
+        process.send_signal(number)
+        told += process.stderr
+        assert process.wait(30) == 128 + number, told
+    assert "interrupted" in told[-1]
+    deadline = time.monotonic() + 5
+    while processes_with(f"sleep\0{marker}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not processes_with(f"sleep\0{marker}")
+    assert list((bench.store / "tmp").iterdir()) == []
+    bench.edit(TINY_C, lambda text: text.replace(f"sleep {marker}", "true"))
+    build_package(bench.driver(), "tiny-c")
+
+
+def test_after_fetching_everything_builds_offline(bench: Bench) -> None:
+    """Without a network, what was fetched builds, and what was not is an error of its own."""
+    fetch_all(bench.driver(), "tiny-cpp")
+    bench.edit(TINY_C, lambda text: text.replace("-Os", "-O1"))
+    build_package(bench.driver(offline=True), "tiny-cpp")
+    bench.edit(
+        TINY_C,
+        lambda text: text.replace(
+            "[[patches]]",
+            f'[[sources]]\nname = "more"\nkind = "file"\nurls = ["https://example.org/more"]\nsha256 = "{"0" * 64}"\n\n'
+            "[[patches]]",
+        ),
+    )
+    with pytest.raises(Offline, match="tiny-c/more"):
+        build_package(bench.driver(offline=True), "tiny-cpp")
