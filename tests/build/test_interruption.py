@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def processes_with(marker: str) -> list[str]:
     return found
 
 
+def until(happened: Callable[[], bool]) -> bool:
+    """Wait a little for something to happen, and say whether it did."""
+    deadline = time.monotonic() + 10
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return happened()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_nothing_and_the_next_one_goes_on(
     bench: Bench, number: signal.Signals
@@ -43,27 +52,28 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_one_goes_on(
     marker = f"9{os.getpid()}.25"
     bench.edit(TINY_C, lambda text: text.replace("mkdir -p", f"echo begun; sleep {marker}\nmkdir -p"))
     command = [sys.executable, "-m", "layerlock", "--repo", str(bench.folder), "--store", str(bench.store)]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--verbose", "build", "tiny-c"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-    ) as process:
+    )
+    with process:
         assert process.stderr is not None
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if "begun" in line:
-                break
-        assert processes_with(f"sleep\0{marker}"), told
-        process.send_signal(number)
-        told += process.stderr
-        assert process.wait(30) == 128 + number, told
+        try:
+            told = []
+            for line in process.stderr:
+                told.append(line)
+                if "begun" in line:
+                    break
+            assert until(lambda: bool(processes_with(f"sleep\0{marker}"))), told
+            process.send_signal(number)
+            told += process.stderr
+            assert process.wait(30) == 128 + number, told
+        finally:
+            process.kill()
     assert "interrupted" in told[-1]
-    deadline = time.monotonic() + 5
-    while processes_with(f"sleep\0{marker}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not processes_with(f"sleep\0{marker}")
+    assert until(lambda: not processes_with(f"sleep\0{marker}"))
     assert list((bench.store / "tmp").iterdir()) == []
     bench.edit(TINY_C, lambda text: text.replace(f"sleep {marker}", "true"))
     build_package(bench.driver(), "tiny-c")
