@@ -163,21 +163,12 @@ def _source(recipe: PackageRecipe, source: Source, pins: Mapping[str, LockedSour
     key = source_key(recipe, source)
     name = source_name(recipe, source)
     match source:
-        case TarballSource():
+        case TarballSource() | ZipSource():
             return SourceInput(
                 key=key,
                 place=f"/build/{name}",
                 identity=f"sha256:{source.sha256}",
-                unpack="tar/1",
-                strip=source.strip,
-                folder=source.folder or "",
-            )
-        case ZipSource():
-            return SourceInput(
-                key=key,
-                place=f"/build/{name}",
-                identity=f"sha256:{source.sha256}",
-                unpack="zip/1",
+                unpack="tar/1" if isinstance(source, TarballSource) else "zip/1",
                 strip=source.strip,
                 folder=source.folder or "",
             )
