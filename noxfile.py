@@ -7,6 +7,7 @@ environment for each session, as nox makes them by default, would install the dr
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tomllib
@@ -29,6 +30,7 @@ def run(lock: str, *command: str) -> None:
     """
     for line in (["requirements/install", lock], [BIN + command[0], *command[1:]]):
         with subprocess.Popen(line) as process:
+            signal.signal(signal.SIGTERM, lambda number, _, process=process: process.send_signal(number))
             while process.returncode is None:
                 # Ctrl-C reaches the program too, which cleans up and then ends.
                 with contextlib.suppress(KeyboardInterrupt):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,35 @@ def test_several_layers_build_one_after_the_other(checkout: Path) -> None:
 def test_exit_codes_pass_through(checkout: Path, status: int) -> None:
     (checkout / "requirements/install").write_text("#!/bin/sh\n")
     assert nox(checkout, "-s", "layer-fresh", status=status).returncode == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_ended_may_clean_up(checkout: Path, number: int) -> None:
+    program = checkout / ".venv/bin/layerlock"
+    program.write_text(
+        f"""#!{sys.executable}
+import pathlib, signal, sys, time
+def clean_up(number, frame):
+    time.sleep(1.5)
+    pathlib.Path("cleaned").touch()
+    sys.exit(128 + number)
+signal.signal(signal.SIGINT, clean_up)
+signal.signal(signal.SIGTERM, clean_up)
+pathlib.Path("started").touch()
+time.sleep(30)
+"""
+    )
+    command = [sys.executable, "-m", "nox", "--noxfile", str(checkout / "noxfile.py"), "-s", "layer-fresh"]
+    with subprocess.Popen(
+        command, cwd=checkout, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as running:
+        deadline = time.monotonic() + 20
+        while not (checkout / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # Ctrl-C goes to every process of a terminal; other signals go to the one that is named.
+        (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
+        assert running.wait(timeout=20) == 128 + number
+    assert (checkout / "cleaned").exists()
 
 
 def test_a_failed_check_stops_before_the_tests(checkout: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from layerlock.cli.construct import Settings, construct
+from layerlock.cli.construct import construct
+from layerlock.cli.settings import Settings
 from layerlock.events import Event
 from layerlock.workflows.driver import Driver
 

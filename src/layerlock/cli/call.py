@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from layerlock.cli import surroundings
 
 if TYPE_CHECKING:
-    from layerlock.cli.construct import Settings
+    from layerlock.cli.settings import Settings
     from layerlock.errors import LayerlockError
     from layerlock.events import Listener
     from layerlock.io.repository import Repository
@@ -59,7 +59,7 @@ class Call:
     @cached_property
     def settings(self) -> Settings:
         """The driver's settings."""
-        from layerlock.cli.construct import Settings  # noqa: PLC0415 - not every verb needs the driver
+        from layerlock.cli.settings import Settings  # noqa: PLC0415 - not every verb needs the driver
 
         return Settings(
             repository=self.root,

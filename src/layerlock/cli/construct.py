@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from layerlock.cli.settings import Settings
 from layerlock.events import Listener, Noted
 from layerlock.io.repository import Repository
 from layerlock.store.local import LocalStore
@@ -17,23 +16,6 @@ from layerlock.workflows.supplier import StoreSupplier
 if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
     from layerlock.sources.fetch import Reach
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What the command line and the environment say.
-
-    `environment` are the process's variables, for the programs and libraries that read their own from it (git,
-    requests, pip's configuration). `jobs` and `memory` (bytes) are what builds may use; 0 stands for what there is.
-    """
-
-    repository: Path
-    store: Path
-    environment: Mapping[str, str]
-    jobs: int = 0
-    memory: int = 0
-    offline: bool = False
-    keep_failed: bool = False
 
 
 def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -> Driver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layerlock.cli.construct import Settings
+from layerlock.cli.settings import Settings
 from layerlock.io.archives import unpack_deb
 from layerlock.io.http import Fetcher
 from layerlock.io.repository import Repository

@@ -1,0 +1,24 @@
+"""What the command line and the environment say, as values for the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the command line and the environment say.
+
+    `environment` are the process's variables, for the programs and libraries that read their own from it (git,
+    requests, pip's configuration). `jobs` and `memory` (bytes) are what builds may use; 0 stands for what there is.
+    """
+
+    repository: Path
+    store: Path
+    environment: Mapping[str, str]
+    jobs: int = 0
+    memory: int = 0
+    offline: bool = False
+    keep_failed: bool = False
