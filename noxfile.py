@@ -24,19 +24,24 @@ CHECKED = ("src", "tests", "tools", "noxfile.py")
 
 
 def run(lock: str, *command: str) -> None:
-    """Run a program of the environment; a failure ends nox with the program's own exit code.
+    """Run a program of the environment, brought up to a lock before; a failure ends nox with its exit code."""
+    start("requirements/install", lock)
+    start(BIN + command[0], *command[1:])
+
+
+def start(*line: str) -> None:
+    """Run a program to its end.
 
     Not `session.run`, which turns every exit code into 1, and kills a program half a second after Ctrl-C.
     """
-    for line in (["requirements/install", lock], [BIN + command[0], *command[1:]]):
-        with subprocess.Popen(line) as process:
-            signal.signal(signal.SIGTERM, lambda number, _, process=process: process.send_signal(number))
-            while process.returncode is None:
-                # Ctrl-C reaches the program too, which cleans up and then ends.
-                with contextlib.suppress(KeyboardInterrupt):
-                    process.wait()
-        if process.returncode:
-            sys.exit(process.returncode if process.returncode > 0 else 128 - process.returncode)
+    with subprocess.Popen(line) as process:
+        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        while process.returncode is None:
+            # Ctrl-C reaches the program too, which cleans up and then ends.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
+    if process.returncode:
+        sys.exit(process.returncode if process.returncode > 0 else 128 - process.returncode)
 
 
 def layer_session(recipe: Path) -> None:
