@@ -124,3 +124,10 @@ def write_tree(root: Path, files: dict[str, str | bytes]) -> Path:
         else:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return root
+
+
+@pytest.fixture
+def gnu_patch() -> None:
+    """Skip where the host lacks the program; builds take the one of their environment."""
+    if shutil.which("patch") is None:
+        pytest.skip("GNU patch is not installed here; builds of small packages try it in the sandbox")

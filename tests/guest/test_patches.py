@@ -35,6 +35,7 @@ def _task(tmp_path: Path, tree: Path, patch: str, script: str = "cat src/one.txt
     return {"script": script, "cwd": str(tree), "patches": [{"file": str(file), "directory": str(tree)}]}
 
 
+@pytest.mark.usefixtures("gnu_patch")
 def test_patch_then_script(tmp_path: Path, tree: Path, entry: Entry) -> None:
     ended = entry("build", _task(tmp_path, tree, PATCH))
     assert ended.status == 0
@@ -42,11 +43,13 @@ def test_patch_then_script(tmp_path: Path, tree: Path, entry: Entry) -> None:
     assert sorted(path.name for path in tree.rglob("*")) == ["one.txt", "src"]
 
 
+@pytest.mark.usefixtures("gnu_patch")
 def test_an_offset_is_allowed(tmp_path: Path, tree: Path, entry: Entry) -> None:
     (tree / "src/one.txt").write_text("new first line\n" + SOURCE)
     assert entry("build", _task(tmp_path, tree, PATCH)).status == 0
 
 
+@pytest.mark.usefixtures("gnu_patch")
 def test_fuzz_is_not(tmp_path: Path, tree: Path, entry: Entry) -> None:
     (tree / "src/one.txt").write_text(SOURCE.replace("line 9\n", "changed\n"))
     ended = entry("build", _task(tmp_path, tree, PATCH))
@@ -56,6 +59,7 @@ def test_fuzz_is_not(tmp_path: Path, tree: Path, entry: Entry) -> None:
     assert not list(tree.rglob("*.orig"))
 
 
+@pytest.mark.usefixtures("gnu_patch")
 def test_a_patch_that_was_applied_already(tmp_path: Path, tree: Path, entry: Entry) -> None:
     (tree / "src/one.txt").write_text(SOURCE.replace("line 10", "line ten"))
     assert entry("build", _task(tmp_path, tree, PATCH)).error["kind"] == "patch"

@@ -113,6 +113,7 @@ def test_two_owners(tmp_path: Path, entry: Entry) -> None:
     assert "first-1.0-py3-none-any.whl and second-1.0-py3-none-any.whl both bring" in ended.error["message"]
 
 
+@pytest.mark.usefixtures("gnu_patch")
 def test_a_patch_in_the_site_folder(tmp_path: Path, entry: Entry) -> None:
     wheel = make_wheel(tmp_path / "wheels", {"demo.py": "x = 1\n"})
     patch = tmp_path / "p.patch"
