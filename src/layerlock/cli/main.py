@@ -153,6 +153,9 @@ def _heed_signals() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     del frame
+    # Once is enough: a second one, as `timeout` and service managers send it, must not cut the clean-up short.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
 
 

@@ -48,8 +48,7 @@ def collect(layout: Layout, keep: Keep, *, dry_run: bool) -> Freed:
                 for path in doomed:
                     _remove(layout, path)
                 for path, _ in abandoned:
-                    remove_tree(path)
-                    lock_of(path).unlink(missing_ok=True)
+                    _remove_scratch(path)
                 for path, _ in stale:
                     path.with_suffix(".json").unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
@@ -58,6 +57,23 @@ def collect(layout: Layout, keep: Keep, *, dry_run: bool) -> Freed:
             for _, descriptor in (*abandoned, *stale):
                 os.close(descriptor)
     return Freed(entries=tuple(names), bytes=size)
+
+
+def sweep(layout: Layout) -> None:
+    """Remove temporary directories that a driver left when it was killed; nothing else is touched."""
+    with exclusive(layout.collector):
+        abandoned = [*_stale_scratches(layout)]
+    try:
+        for path, _ in abandoned:
+            _remove_scratch(path)
+    finally:
+        for _, descriptor in abandoned:
+            os.close(descriptor)
+
+
+def _remove_scratch(path: Path) -> None:
+    remove_tree(path)
+    lock_of(path).unlink(missing_ok=True)
 
 
 def _stale_pins(layout: Layout) -> Iterator[tuple[Path, int]]:

@@ -238,6 +238,14 @@ class LocalStore:
             self._make()
             return collect(self.layout, keep, dry_run=dry_run)
 
+    def sweep(self) -> None:
+        """Remove what drivers left in the temporary folder when they were killed."""
+        from layerlock.store.collect import sweep  # noqa: PLC0415 -- only where something is built
+
+        with storing("clear away what a killed driver left"):
+            self._make()
+            sweep(self.layout)
+
     def verify(self, emit: Listener) -> tuple[Damage, ...]:
         """Hash everything again and say what is damaged; changes nothing."""
         from layerlock.store.verify import verify  # noqa: PLC0415 -- a build need not load it

@@ -170,6 +170,7 @@ def _realise(
         return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
 
+    driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs)
 
