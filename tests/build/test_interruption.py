@@ -1,4 +1,4 @@
-"""Ctrl-C, and work without a network, with real builds."""
+"""Ctrl-C, work without a network, and a shell in a build's sandbox, with real builds."""
 
 from __future__ import annotations
 
@@ -96,3 +96,22 @@ def test_after_fetching_everything_builds_offline(bench: Bench) -> None:
     )
     with pytest.raises(Offline, match="tiny-c/more"):
         build_package(bench.driver(offline=True), "tiny-cpp")
+
+
+def test_a_shell_opens_where_the_build_begins(bench: Bench) -> None:
+    """Sources, inputs and variables are in place, nothing has run, and the shell's exit status is the command's."""
+    command = [sys.executable, "-m", "layerlock", "--repo", str(bench.folder), "--store", str(bench.store)]
+    commands = "id -u; ls /build/tiny-cpp /deps/tiny-c/lib /out; echo out is $out; touch /deps/x; exit 7\n"
+    ended = subprocess.run(
+        [*command, "shell", "tiny-cpp"],
+        input=commands,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 7, ended.stderr
+    for text in ("1000\n", "tiny.cpp\n", "libtiny.so.1\n", "/out:\n", "out is /out\n"):
+        assert text in ended.stdout
+    assert "Read-only file system" in ended.stderr
+    assert list((bench.store / "tmp").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_building
@@ -34,5 +35,8 @@ def run(call: Call) -> int:
     target, derivations = builds_of(call.repository, call.options.name)
     from layerlock.workflows.building import shell  # noqa: PLC0415 - usage errors are told without it
 
-    with call.driver() as driver:
-        return shell(driver, target, derivations[0])
+    with ExitStack() as stack:
+        with call.driver() as driver:
+            open_shell = stack.enter_context(shell(driver, target, derivations[0]))
+        # The display is gone by now: it must not draw over the shell.
+        return open_shell()

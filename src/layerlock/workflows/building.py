@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -117,10 +118,12 @@ def fetch_all(driver: Driver, name: str) -> int:
     return len(pins)
 
 
-def shell(driver: Driver, name: str, derivation_name: str) -> int:
-    """Lay out a build as it was before its commands ran, and open a shell there; give its exit status.
+@contextmanager
+def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[[], int]]:
+    """Lay out a build as it was before its commands ran; lend what opens a shell there and gives its exit status.
 
-    `name` is the layer or package that the derivation belongs to.
+    `name` is the layer or package that the derivation belongs to. Laying out may fetch and build, which is shown;
+    the shell has the terminal for itself.
     """
     from layerlock.build.stage import stage  # noqa: PLC0415 - brings every kind of archive in
 
@@ -140,9 +143,9 @@ def shell(driver: Driver, name: str, derivation_name: str) -> int:
             {source.key: driver.supplier.fetch(pins[source.key]) for source in derivation.sources},
             scratch,
         )
-        return driver.sandbox.shell(
-            replace(staged.spec, argv=("/bin/bash", "--norc", "-i"), interactive=True)
-        )
+        driver.sandbox.prepare()
+        spec = replace(staged.spec, argv=("/bin/bash", "--norc", "-i"), interactive=True)
+        yield partial(driver.sandbox.shell, spec)
 
 
 def _complete(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Mapping[str, LockedSource]:
