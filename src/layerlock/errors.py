@@ -172,3 +172,9 @@ class HostileOutput(LayerlockError):
     """A build left something in its output that must not be taken out of the sandbox."""
 
     exit_code = 24
+
+
+class NoHistory(LayerlockError):
+    """The repository's history cannot be read, is cut short, or does not hold what was asked for."""
+
+    exit_code = 25

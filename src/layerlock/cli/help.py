@@ -12,6 +12,7 @@ from layerlock.errors import LayerlockError
 
 WIDTH = 88
 INTERRUPTED = "interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); what was finished is kept"
+ONE = "Of diff: they differ. Else anything unforeseen; a defect, most likely."
 MAIN = (
     "Builds AWS Lambda layers from pinned recipes: every source, tool and patch is named by its hash, every "
     "build runs in a sandbox without network, and the same lock gives the same zip, byte for byte."
@@ -79,7 +80,7 @@ def exit_codes() -> list[tuple[int, str]]:
         if isinstance(kind, type) and issubclass(kind, LayerlockError) and kind is not LayerlockError
     ]
     named = {kind.exit_code: (inspect.getdoc(kind) or "").partition("\n")[0] for kind in kinds}
-    return sorted({0: "Done.", 1: "Anything else; a defect, most likely.", 130: INTERRUPTED, **named}.items())
+    return sorted({0: "Done.", 1: ONE, 130: INTERRUPTED, **named}.items())
 
 
 def _fill(text: str, indent: str) -> str:

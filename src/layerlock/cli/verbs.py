@@ -8,6 +8,8 @@ VERBS: dict[str, str] = {
     "record": "build a layer and write the outputs into its lock",
     "fetch": "bring every source of a layer or package into the store",
     "show": "list layers and packages, or what one of them is made of",
+    "diff": "say what differs between two zips, trees or locks, and why",
+    "history": "list the past locks of a layer, out of git",
     "log": "print the log of a build",
     "shell": "open a shell in the sandbox of a build",
     "hash": "print the hash of a file or folder, as `nix hash path` does",

@@ -22,9 +22,21 @@ def read_table(path: Path, shown: str) -> dict[str, Any]:
         InvalidRecipe: the file is missing, not UTF-8 or not TOML.
     """
     try:
-        return tomli.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise InvalidRecipe("there is no such file", location=Location(file=shown)) from None
+    return parse_table(text, shown)
+
+
+def parse_table(text: bytes, shown: str) -> dict[str, Any]:
+    """Parse the text of a TOML file; `shown` is what messages call it.
+
+    Raises:
+        InvalidRecipe: it is not UTF-8 or not TOML.
+    """
+    try:
+        # Line ends as TOML and text files have them, whichever system wrote the file.
+        return tomli.loads(text.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
     except UnicodeDecodeError:
         raise InvalidRecipe("the file is not UTF-8 text", location=Location(file=shown)) from None
     except tomli.TOMLDecodeError as error:

@@ -11,7 +11,8 @@ import tomli_w
 
 from layerlock.errors import InvalidRecipe, Location, StaleLock
 from layerlock.io.atomic import write_bytes
-from layerlock.io.documents import read_record, read_table
+from layerlock.io.documents import parse_table, read_record, read_table
+from layerlock.model.decode import DecodeError, decode
 from layerlock.model.lock import VERSION, Lock
 
 HEADER = "# Written by `nox -s lock` and `nox -s record`; not for editing by hand.\n"
@@ -28,14 +29,22 @@ def read_lock(path: Path, layer: str) -> Lock:
     if not path.is_file():
         raise StaleLock(f"the layer `{layer}` has no lock ({shown})", hint=f"run: nox -s lock -- {layer}")
     table = read_table(path, shown)
-    version = table.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise InvalidRecipe(
-            f"the lock has version {version}; this layerlock reads up to {VERSION}",
-            hint="use a newer layerlock",
-            location=Location(file=shown, line=1),
-        )
+    _check_version(table, shown)
     return read_record(Lock, table, path, shown)
+
+
+def parse_lock(text: bytes, shown: str) -> Lock:
+    """Read a lock that is no file here, such as one out of a repository's history.
+
+    Raises:
+        InvalidRecipe: it is not a lock, or one of a version from the future.
+    """
+    table = parse_table(text, shown)
+    _check_version(table, shown)
+    try:
+        return decode(Lock, table)
+    except DecodeError as error:
+        raise InvalidRecipe(error.problem, location=Location(file=shown, path=error.path)) from None
 
 
 def dump_lock(lock: Lock) -> str:
@@ -48,6 +57,16 @@ def write_lock(path: Path, lock: Lock) -> None:
     """Write a lock in one step: a reader sees the old one or the new one."""
     path.parent.mkdir(exist_ok=True)
     write_bytes(path, dump_lock(lock).encode())
+
+
+def _check_version(table: Mapping[str, Any], shown: str) -> None:
+    version = table.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise InvalidRecipe(
+            f"the lock has version {version}; this layerlock reads up to {VERSION}",
+            hint="use a newer layerlock",
+            location=Location(file=shown, line=1),
+        )
 
 
 def _table(record: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What two builds, two layers or two locks have in common, and where they part."""
