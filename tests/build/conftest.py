@@ -68,6 +68,11 @@ class Bench:
         self.events.clear()
         return found
 
+    def append(self, path: str, text: str) -> None:
+        """Add to the end of a file of the repository."""
+        with (self.folder / path).open("a") as file:
+            file.write(text)
+
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change a file of the repository."""
         file = self.folder / path

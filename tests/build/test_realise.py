@@ -15,6 +15,7 @@ from layerlock.errors import (
     LayerlockError,
     NotReproducible,
     OutOfMemory,
+    OverBudget,
     PatchFailed,
     ResourceExceeded,
     StaleLock,
@@ -44,6 +45,8 @@ def script(bench: Bench, commands: str, *, limits: str = "") -> None:
 
 def test_a_package_is_patched_built_below_the_floor_and_built_once(bench: Bench) -> None:
     """`exp` is bound to the version that Amazon Linux 2 has, though the compiler's own glibc has a newer one."""
+    # Flags that no other test has: they share a store.
+    bench.edit(TINY_C, lambda text: text.replace("-Os", "-O2"))
     made, path = build_package(bench.driver(), "tiny-c")
     assert "tiny-c" in bench.of(BuildFinished)
     library = (path / "lib" / "libtiny.so.1").read_bytes()
@@ -189,3 +192,19 @@ def test_nothing_is_left_of_a_failed_build(bench: Bench) -> None:
         p.name for p in after if "environment" in p.name or "sandbox-program" in p.name
     }
     assert list((bench.store / "tmp").iterdir()) == []
+
+
+def test_a_layer_over_its_budget_names_what_weighs_most(bench: Bench, tmp_path: Path) -> None:
+    """A budget shapes no byte: changing it needs no new lock, and nothing is built again."""
+    lock_layer(bench.driver(), "tiny")
+    build_layer(bench.driver(), "tiny", tmp_path / "fits")
+    for key, called in (("unzipped", "MB unzipped"), ("zipped", "MB zipped")):
+        bench.append("recipes/layers/tiny.toml", f'\n[budget]\n{key} = "100 kB"\n')
+        bench.events.clear()
+        with pytest.raises(OverBudget, match=called) as caught:
+            build_layer(bench.driver(), "tiny", tmp_path / "over")
+        assert bench.of(BuildStarted) == []
+        assert "package gcc-runtime" in caught.value.message
+        assert "file lib/libgfortran.so.5" in caught.value.message
+        bench.edit("recipes/layers/tiny.toml", lambda text: text.partition("\n[budget]")[0])
+    assert not (tmp_path / "over").exists()

@@ -39,7 +39,6 @@ def task(tmp_path: Path) -> dict[str, Any]:
         ],
         "runtime": {"name": "python3.11", "libraries_path": ["/lib64", "/opt/lib"], "exports": str(exports)},
         "python": {"version": "3.11", "executable": sys.executable},
-        "limits": {"unzipped": 262_144_000},
     }
 
 
@@ -156,15 +155,6 @@ def test_build_paths_in_bytecode(task: dict[str, Any], entry: Entry) -> None:
     assert [row["file"] for row in ended.report["findings"]] == [
         f"{SITE}/one/__pycache__/c.cpython-{sys.version_info[0]}{sys.version_info[1]}.pyc"
     ]
-
-
-def test_budget_and_limit(task: dict[str, Any], entry: Entry) -> None:
-    _add(task, {"lib/large": bytes(1000)})
-    ended = entry("assemble", {**task, "budget": {"unzipped": 500}})
-    assert ended.error["kind"] == "budget"
-    assert "over the layer's budget of 500" in ended.error["message"]
-    assert "one 1,0" in ended.error["hint"]
-    assert "Lambda's limit" in entry("assemble", {**task, "limits": {"unzipped": 500}}).error["message"]
 
 
 def test_the_order_of_directories_does_not_matter(task: dict[str, Any], tmp_path: Path, entry: Entry) -> None:

@@ -41,7 +41,7 @@ def assemble(task: Task) -> Report:
 
     Keys of the task: layer, architecture, packages, beneath, runtime (name, libraries_path, exports,
     absent, lower), python (version, executable), prune, keep, strip, strip_program, private, lower,
-    loaded_before, bytecode, budget, limits, forbidden_strings, forbidden_except, allow_pth.
+    loaded_before, bytecode, forbidden_strings, forbidden_except, allow_pth.
     """
     tree = Path(task.get("out", "/out")) / "tree"
     tree.mkdir(parents=True)
@@ -94,9 +94,6 @@ def assemble(task: Task) -> Report:
         forbidden=tuple(task.get("forbidden_strings", [])),
         forbidden_except=tuple(task.get("forbidden_except", [])),
         allow_pth=bool(task.get("allow_pth", False)),
-        budget=task.get("budget", {}),
-        limits=task.get("limits", {}),
-        sizes={row["name"]: row["bytes"] for row in sizes},
     )
     findings += checks.run_checks(looked)
     refuse(findings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -30,9 +30,6 @@ class Tree:
     forbidden: tuple[str, ...] = ()
     forbidden_except: tuple[str, ...] = ()
     allow_pth: bool = False
-    budget: Mapping[str, int] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def look(root: Path, **settings: Any) -> Tree:
@@ -142,21 +139,6 @@ def build_paths(tree: Tree) -> Iterator[Finding]:
             )
 
 
-def sizes(tree: Tree) -> Iterator[Finding]:
-    """Unzipped size within Lambda's limit and the layer's own budget."""
-    total = sum(entry.size for entry in tree.entries if entry.kind == "file")
-    for bound, what in ((tree.limits, "Lambda's limit"), (tree.budget, "the layer's budget")):
-        allowed = bound.get("unzipped")
-        if allowed is not None and total > allowed:
-            largest = ", ".join(f"{name} {size:,}" for name, size in largest_of(tree.sizes.items(), 5))
-            yield Finding(
-                "sizes",
-                "budget",
-                f"the layer has {total:,} bytes unzipped, {total - allowed:,} over {what} of {allowed:,}",
-                f"prune more; largest packages: {largest}",
-            )
-
-
 def module_of(name: str) -> str:
     """The module that a file in `__pycache__` is the bytecode of; any other name as it is."""
     folder, _, base = name.rpartition("/")
@@ -190,7 +172,6 @@ CHECKS: Sequence[Check] = (
     Check("pth", path_files, "Python executes .pth files of a layer at every start"),
     Check("shadowing", shadowing, "a layer's folders come before the standard library"),
     Check("build-paths", build_paths, "a build path in a file is a difference waiting to happen"),
-    Check("sizes", sizes, "Lambda refuses what is too large"),
 )
 
 

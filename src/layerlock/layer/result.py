@@ -52,7 +52,7 @@ def check_size(layer: LayerZip, recipe: LayerRecipe, runtime: RuntimeRecipe) -> 
     """Hold a zip against the layer's budget and Lambda's limit.
 
     Raises:
-        OverBudget: it is too large; the largest files are named.
+        OverBudget: it is too large; the largest packages and files are named.
     """
     rules = (
         ("unzipped", layer.unzipped, recipe.budget.unzipped, "the layer's budget"),
@@ -61,9 +61,11 @@ def check_size(layer: LayerZip, recipe: LayerRecipe, runtime: RuntimeRecipe) -> 
     )
     for what, size, allowed, called in rules:
         if allowed is not None and size > allowed:
+            rows = (("package", "name", "packages"), ("file", "path", "largest"))
             largest = "".join(
-                f"\n  {row['bytes'] / 1e6:8.2f} MB  {row['path']}"
-                for row in layer.report.get("largest", ())[:10]
+                f"\n  {row['bytes'] / 1e6:8.2f} MB  {kind} {row[key]}"
+                for kind, key, table in rows
+                for row in layer.report.get(table, ())[:10]
             )
             raise OverBudget(
                 f"{layer.name} has {size / 1e6:.1f} MB {what}, over {called} of {allowed / 1e6:.1f} MB{largest}",

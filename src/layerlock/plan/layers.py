@@ -67,8 +67,6 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         "private": list(about.private),
         "lower": list(about.lower),
         "bytecode": about.bytecode,
-        "budget": {} if recipe.budget.unzipped is None else {"unzipped": recipe.budget.unzipped},
-        "limits": {"unzipped": runtime.limits.unzipped},
         "forbidden_strings": ["/build/", "/deps/"],
         "forbidden_except": [pattern for rule in recipe.allow_build_paths for pattern in rule.patterns],
     }
