@@ -77,6 +77,8 @@ class Guard:
                 self.end("cancelled")
             if begun - started > self.limits.seconds:
                 self.end("timed_out")
+            if self.processes.count() > self.limits.processes:
+                self.end("process_overflow")
             usage = self.processes.usage()
             self._remember(usage)
             self._judge(self.control.read(self.processes, usage))
