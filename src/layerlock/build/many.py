@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from layerlock.build.known import confirm, known
+from layerlock.build.known import confirm
 from layerlock.build.one import Cancelled, Order, realise, reuse
 from layerlock.build.workshop import FETCHES, Capacity, Supply, Workshop
 from layerlock.events import PlanMade
@@ -24,22 +24,20 @@ def realise_all(
     supply: Supply,
     capacity: Capacity,
     recorded: Mapping[str, str],
+    done: Mapping[str, Realisation],
 ) -> dict[str, Realisation]:
     """Realise some targets of a plan, with what they need and no more.
 
-    Outputs that the store has are used; of the rest, sources are fetched concurrently while builds run, and
-    builds run side by side within the capacity. `recorded` are the lock's outputs by name: the first output
-    that differs stops everything. Gives the realisations of the targets and of all that was looked at.
+    `done` is what the store has of the plan already (see `known`) and is used; of the rest, sources are fetched
+    concurrently while builds run, and builds run side by side within the capacity. `recorded` are the lock's
+    outputs by name: the first output that differs stops everything. Gives the realisations of the targets and of
+    all that was looked at.
 
     Raises:
         LayerlockError: a fetch or a build failed; the others were ended.
         NotReproducible: an output differs from the recorded one.
     """
-    wanted = list(targets)
-    done = known(plan, workshop.store, recorded)
-    if all(name in done for name in wanted):
-        return done
-    return _Run(plan, workshop, supply, capacity, recorded, done).finish(wanted)
+    return _Run(plan, workshop, supply, capacity, recorded, dict(done)).finish(list(targets))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from layerlock.events import Warned
 from layerlock.io.atomic import write_bytes
 from layerlock.layer.result import LayerZip, check_size, read_zip
 from layerlock.model.derivation import GuestRun, Realisation
-from layerlock.model.lock import LockedSource, RecordedZip
+from layerlock.model.lock import Lock, LockedSource, RecordedZip
 from layerlock.plan import layers
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
@@ -55,9 +55,35 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         LayerlockError: a fetch, a build, a check or a smoke test failed.
     """
     lock, plan, pins = load_layer(driver, layer)
+    targets = (layers.tree_name(layer), layers.zip_name(layer), layers.smoke_name(layer))
     with kept(driver, lock):
-        targets = (layers.tree_name(layer), layers.zip_name(layer), layers.smoke_name(layer))
         made = _realise(driver, plan, targets, pins, recorded(lock))
+    return _delivered(driver, lock, made, out)
+
+
+def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
+    """Build a layer and write the outputs of all its derivations and its zip into the lock.
+
+    Recorded outputs of derivations that did not change still hold: a different one stops the build.
+    """
+    lock, plan, pins = load_layer(driver, layer)
+    # Everything, not only what the zip needs from an earlier build: the record names every derivation.
+    with kept(driver, lock):
+        made = _realise(driver, plan, tuple(plan.planned), pins, recorded(lock))
+    built = _delivered(driver, lock, made, out)
+    record = RecordedZip(
+        sha256=built.sha256,
+        size=built.size,
+        unzipped=built.unzipped,
+        tree=made[layers.tree_name(layer)].output,
+    )
+    write_record(driver, lock, made, record)
+    return replace(built, confirmed=True)
+
+
+def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out: Path) -> LayerBuilt:
+    """Hold a layer's zip against lock, budget and limits, and put it into the folder `out`."""
+    layer = lock.layer
     zipped = _zip(driver, layer, made)
     if lock.zip is not None and lock.zip.sha256 != zipped.sha256:
         raise NotReproducible(f"the zip of {layer} is {zipped.sha256}; the lock records {lock.zip.sha256}")
@@ -76,27 +102,6 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         lock=driver.repository.lock_path(layer),
         report=zipped.report,
     )
-
-
-def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
-    """Build a layer and write the outputs of all its derivations and its zip into the lock.
-
-    Recorded outputs of derivations that did not change still hold: a different one stops the build.
-    """
-    lock, plan, pins = load_layer(driver, layer)
-    # Everything, not only what the zip needs from an earlier build: the record names every derivation.
-    with kept(driver, lock):
-        _realise(driver, plan, tuple(plan.planned), pins, recorded(lock))
-    built = build_layer(driver, layer, out)
-    made = known(plan, driver.store, recorded(lock))
-    record = RecordedZip(
-        sha256=built.sha256,
-        size=built.size,
-        unzipped=built.unzipped,
-        tree=made[layers.tree_name(layer)].output,
-    )
-    write_record(driver, lock, made, record)
-    return replace(built, confirmed=True)
 
 
 def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
@@ -175,7 +180,7 @@ def _realise(
 
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
-    return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs)
+    return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs, made)
 
 
 def _zip(driver: Driver, layer: str, made: Mapping[str, Realisation]) -> LayerZip:
