@@ -10,19 +10,24 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from layerlock.errors import StoreError
 from layerlock.model.digest import sri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 256 << 10
 _SMALL: Final = 64 << 10
 """Files up to this size are gathered in one buffer: a tree of small files costs few hash updates."""
+_AHEAD: Final = 32
+"""Pieces that are read before the first of them is hashed, at most."""
 
 
 def _string(text: bytes) -> bytes:
@@ -65,14 +70,56 @@ def nar_digest(path: Path) -> NarDigest:
     """
     digest = hashlib.sha256()
     size = 0
-    for chunk in nar_chunks(path):
-        digest.update(chunk)
-        size += len(chunk)
+    with _beside(digest.update) as update:
+        for chunk in nar_chunks(path):
+            update(chunk)
+            size += len(chunk)
     return NarDigest(sri=sri(digest.hexdigest()), size=size)
 
 
-def nar_chunks(path: Path) -> Iterator[bytes | bytearray]:
-    """Yield the NAR of `path` piece by piece; a piece is valid until the next one is asked for."""
+@contextmanager
+def _beside(work: Callable[[bytes], None]) -> Iterator[Callable[[bytes], None]]:
+    """Lend what does `work` on pieces in order in a second thread; all of it is done at the end.
+
+    Hashing leaves the interpreter to others, so the next files are read meanwhile. The thread starts with the
+    second piece: a small tree is over before a thread would be worth its start.
+    """
+    pieces: SimpleQueue[bytes | None] = SimpleQueue()
+    places: SimpleQueue[None] = SimpleQueue()
+    for _ in range(_AHEAD):
+        places.put(None)
+    first: bytes | None = None
+    worker: Thread | None = None
+
+    def go_on() -> None:
+        while (piece := pieces.get()) is not None:
+            work(piece)
+            places.put(None)
+
+    def give(piece: bytes) -> None:
+        nonlocal first, worker
+        if first is None:
+            first = piece
+            return
+        if worker is None:
+            worker = Thread(target=go_on, name="hash", daemon=True)
+            worker.start()
+            pieces.put(first)
+        places.get()
+        pieces.put(piece)
+
+    try:
+        yield give
+    finally:
+        if worker is not None:
+            pieces.put(None)
+            worker.join()
+    if first is not None and worker is None:
+        work(first)
+
+
+def nar_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the NAR of `path` piece by piece."""
     pending = bytearray(_string(b"nix-archive-1"))
     # A stack instead of recursion: a tree may be deeper than Python's recursion limit.
     # Bytes on it are ready to be written, tuples are nodes still to be visited.
@@ -99,9 +146,9 @@ def nar_chunks(path: Path) -> Iterator[bytes | bytearray]:
         else:
             raise StoreError(f"{os.fsdecode(node)} is neither a file, a directory nor a link: it has no NAR")
         if len(pending) >= _CHUNK:
-            yield pending
+            yield bytes(pending)
             pending.clear()
-    yield pending
+    yield bytes(pending)
 
 
 def _name(entry: os.DirEntry[bytes]) -> bytes:
@@ -117,7 +164,7 @@ def _mode(entry: os.DirEntry[bytes]) -> int:
     return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
 
 
-def _file(node: bytes, pending: bytearray) -> Iterator[bytes | bytearray]:
+def _file(node: bytes, pending: bytearray) -> Iterator[bytes]:
     """Append a file to `pending`; a large one goes out in pieces of its own, without being copied."""
     descriptor = os.open(node, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -127,20 +174,20 @@ def _file(node: bytes, pending: bytearray) -> Iterator[bytes | bytearray]:
         if status.st_mode & stat.S_IXUSR:
             pending += _EXECUTABLE
         pending += _CONTENTS + size.to_bytes(8, "little")
-        left = size
         if size > _SMALL:
-            yield pending
+            yield bytes(pending)
             pending.clear()
-        while left:
-            piece = os.read(descriptor, min(left, _CHUNK))
-            if not piece:
-                break
+        left = size
+        # One byte is asked for past the end, which tells a file that grew without a read of its own.
+        while left >= 0 and (piece := os.read(descriptor, min(left + 1, _CHUNK))):
             left -= len(piece)
             if size > _SMALL:
                 yield piece
             else:
                 pending += piece
-        if left or os.read(descriptor, 1):
+            if not left and len(piece) < _CHUNK:
+                break
+        if left:
             raise StoreError(f"{os.fsdecode(node)} changed while it was hashed")
         pending += bytes(-size % 8) + _CLOSE
     finally:
