@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerlock.model.lock import Lock, LockedDerivation, LockedFile, RecordedZip
+from layerlock.model.lock import VERSION, Lock, LockedDerivation, LockedFile, RecordedZip
 
 TREE = "sha256-" + "A" * 43 + "="
 OTHER = "sha256-" + "A" * 42 + "E="
@@ -16,9 +16,11 @@ def source(
     return LockedFile(kind="file", key=key, urls=(url,), sha256=sha256, size=10)
 
 
-def derivation(name: str, planned: str, output: str | None = None, **fields: str) -> LockedDerivation:
+def derivation(
+    name: str, planned: str, output: str | None = None, size: int | None = None, **fields: str
+) -> LockedDerivation:
     """Make a derivation whose planned hash is a letter, 64 times."""
-    return LockedDerivation(name=name, planned=planned * 64, output=output, fields=fields)
+    return LockedDerivation(name=name, planned=planned * 64, output=output, size=size, fields=fields)
 
 
 def recorded(sha256: str, size: int = 100) -> RecordedZip:
@@ -29,7 +31,7 @@ def recorded(sha256: str, size: int = 100) -> RecordedZip:
 def lock(*parts: LockedFile | LockedDerivation, layer: str = "zstd", made: RecordedZip | None = None) -> Lock:
     """Make a lock of sources and derivations."""
     return Lock(
-        version=1,
+        version=VERSION,
         layer=layer,
         zip=made,
         sources=tuple(part for part in parts if isinstance(part, LockedFile)),

@@ -185,6 +185,20 @@ def test_dates(before: bytes, after: bytes, names: list[tuple[str, bool]]) -> No
     assert causes(before, after) == names
 
 
+def test_a_user_and_a_host_name() -> None:
+    before, after = b"\0gcc 10 (ann@one.example) #1\0", b"\0gcc 10 (bob@two) #1\0"
+    assert causes(before, after) == [("user and host name", True)]
+    assert "ann@one.example before, bob@two after" in compare_bytes("a", before, after).causes[0].detail
+
+
+def test_symbols_in_another_order() -> None:
+    elf, names = b"\x7fELF\x02\x01", (b"\0alpha_one\0", b"\0beta_two\0", b"\0gamma\0")
+    before, after = elf + b"".join(names), elf + b"".join(reversed(names))
+    assert causes(before, after, "a.so") == [("symbol order", False)]
+    assert causes(before[4:], after[4:]) == [("string order", False)]
+    assert causes(before, after + b"\0and_one_more\0") == []
+
+
 def test_lines_in_another_order() -> None:
     assert causes(b"a\nb\nc\n", b"b\na\nc\n") == [("line order", True)]
     assert causes(b"a\nb\nc\n", b"b\na\nd\n") == []

@@ -88,7 +88,7 @@ def test_removed_and_unreadable_locks_are_told(checkout: Path) -> None:
     commit(checkout, dump_lock(NEW), "Back")
     back, removed, future, *_ = History(checkout, GIT).past_locks("zstd")
     assert removed.problem == "the lock was removed"
-    assert future.problem == "cannot be read: the lock has version 99; this layerlock reads up to 1"
+    assert future.problem == "cannot be read: the lock has version 99; this layerlock reads up to 2"
     assert back.change is not None
     assert back.change.identical
 

@@ -49,6 +49,18 @@ def test_what_only_follows_stands_apart() -> None:
     assert locks_line(found) == "derivations: a"
 
 
+def test_what_a_change_did_to_sizes() -> None:
+    before = lock(
+        derivation("a", "1", TREE, 3_000_000, script="x"), derivation("b", "1", TREE, 500, inputs="x")
+    )
+    after = lock(
+        derivation("a", "2", OTHER, 2_000_000, script="y"), derivation("b", "2", OTHER, 501, inputs="y")
+    )
+    text = locks_text(compare_locks(before, after))
+    assert "  a: script; another output, -1,000,000 bytes (3.0 MB to 2.0 MB)\n" in text
+    assert text.endswith("derivations that follow from their inputs:\n  b, +1 bytes (500 B to 501 B)")
+
+
 def test_another_output_of_the_same_plan_is_what_matters() -> None:
     found = compare_locks(lock(derivation("a", "1", TREE)), lock(derivation("a", "1", OTHER)))
     assert found.derivations[0].unexplained

@@ -56,7 +56,7 @@ def locks_text(found: LockComparison, *, everything: bool = False) -> str:
     bytes_changed = [change for change in found.sources if not change.addresses_only]
     addresses = [change.key for change in found.sources if change.addresses_only]
     own = [c for c in found.derivations if c.replanned and not c.follows]
-    following = [c.name for c in found.derivations if c.follows]
+    following = [f"{c.name}{_grown(c)}" for c in found.derivations if c.follows]
     outputs = [c for c in found.derivations if not c.replanned]
     lines = [_locks_headline(found)]
     if found.layers[0] != found.layers[1]:
@@ -185,8 +185,13 @@ def _derivation(change: DerivationChange) -> str:
     was, now = change.output
     came = ""
     if was is not None and now is not None:
-        came = "; the output is the same" if was == now else "; another output"
+        came = "; the output is the same" if was == now else f"; another output{_grown(change)}"
     return f"{change.name}: {parts}{came}"
+
+
+def _grown(change: DerivationChange) -> str:
+    was, now = change.size
+    return "" if was is None or now is None else f", {now - was:+,} bytes ({size(was)} to {size(now)})"
 
 
 def _output(change: DerivationChange) -> str:

@@ -8,8 +8,11 @@ from typing import Literal
 
 from layerlock.model.decode import Commit, Name, RelativePath, Sha256, TreeHash, item
 
-VERSION = 1
-"""The version that is written. Every version ever written stays readable; goldens prove it."""
+VERSION = 2
+"""The version that is written. Every version ever written stays readable; goldens prove it.
+
+2 tells the sizes of recorded outputs, which 1 did not.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,7 @@ class LockedDerivation:
     name: Name = item("The derivation.")
     planned: Sha256 = item("Its planned hash.")
     output: TreeHash | None = item("The NAR hash of its recorded output.", default=None)
+    size: int | None = item("The size of the recorded output's NAR in bytes.", default=None)
     fields: Mapping[str, str] = item(
         "A digest of each part of the derivation, to name what changed.", default={}
     )

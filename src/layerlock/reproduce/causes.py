@@ -13,6 +13,10 @@ _SHOWN: Final = 3
 
 _PATHS: Final = re.compile(rb"/(?:build|tmp|home|root|var/tmp|private/tmp|workspace)/[!#-&+-:=?-Z_a-z~@]+")
 """Folders that things are built in, up to what cannot stand in such a name unquoted."""
+_HOSTS: Final = re.compile(rb"(?<![\w.+-])[a-z_][a-z0-9_-]{0,31}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?!@)")
+"""A user on a host, as kernels, compilers and packaging tools write down where they ran."""
+_STRINGS: Final = re.compile(rb"[ -~]{4,}")
+"""What strings(1) lists."""
 _DATES: Final = re.compile(
     rb"(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ][0-2]\d:[0-5]\d(?::[0-5]\d)?)?(?!\d)"
     rb"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 0-3]\d (?:19|20)\d\d(?!\d)"
@@ -75,6 +79,7 @@ def _causes(path: str, before: bytes, after: bytes) -> tuple[Cause, ...]:
             return (found,)
     rules: tuple[tuple[str, re.Pattern[bytes]], ...] = (
         ("build path", _PATHS),
+        ("user and host name", _HOSTS),
         ("date", _DATES),
         ("time of day", _TIMES),
     )
@@ -86,7 +91,9 @@ def _causes(path: str, before: bytes, after: bytes) -> tuple[Cause, ...]:
             seen.append((name, detail))
         # A time that belongs to a date is told with it, and not once more.
         left, right = pattern.sub(b"", left), pattern.sub(b"", right)
-    return tuple(Cause(name=name, detail=detail, alone=left == right) for name, detail in seen)
+    order = _string_order(before, after)
+    made = [Cause(name=name, detail=detail, alone=left == right) for name, detail in seen]
+    return (*made, order) if order is not None else tuple(made)
 
 
 def _strings(pattern: re.Pattern[bytes], before: bytes, after: bytes) -> str:
@@ -125,6 +132,16 @@ def _one_time(name: str, at: int, before: bytes, after: bytes) -> Cause | None:
         for data in (before, after)
     ]
     return Cause(name=name, detail=f"{stamps[0]} before, {stamps[1]} after, in its header", alone=True)
+
+
+def _string_order(before: bytes, after: bytes) -> Cause | None:
+    """Look for the same strings in another order: in an ELF file, mostly symbols that a linker met in that order."""
+    left, right = _STRINGS.findall(before), _STRINGS.findall(after)
+    if left == right or len(left) != len(right) or sorted(left) != sorted(right):
+        return None
+    moved = sum(map(operator.ne, left, right))
+    name = "symbol order" if before[:4] == after[:4] == b"\x7fELF" else "string order"
+    return Cause(name=name, detail=f"the same strings, {moved:,} of {len(left):,} elsewhere")
 
 
 def _line_order(path: str, before: bytes, after: bytes) -> Cause | None:

@@ -45,7 +45,8 @@ class SourceChange:
 class DerivationChange:
     """A derivation that only one lock has, or whose planned hash or recorded output differs.
 
-    `parts` names what of it changed, as `LockedDerivation.fields` tells it; empty if that is not known.
+    `parts` names what of it changed, as `LockedDerivation.fields` tells it; empty if that is not known. `size` is
+    that of the recorded output in bytes, where the lock tells it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DerivationChange:
     planned: tuple[str | None, str | None]
     parts: tuple[str, ...]
     output: tuple[str | None, str | None]
+    size: tuple[int | None, int | None]
 
     @property
     def replanned(self) -> bool:
@@ -164,6 +166,7 @@ def _derivation(
         planned=planned,
         parts=tuple(parts),
         output=output,
+        size=(before.size if before else None, after.size if after else None),
     )
 
 

@@ -93,11 +93,15 @@ def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zi
     if missing:
         raise UsageError(f"not everything is built that the lock names: {', '.join(missing)}")
     # The smoke tests' output is how long they took; it is not a part of the layer.
-    outputs = {name: realisation.output for name, realisation in made.items() if name != smoke}
+    kept = {name: realisation for name, realisation in made.items() if name != smoke}
     written = replace(
         lock,
+        version=VERSION,
         zip=zipped,
-        derivations=tuple(replace(d, output=outputs.get(d.name)) for d in lock.derivations),
+        derivations=tuple(
+            replace(d, output=kept[d.name].output, size=kept[d.name].size) if d.name in kept else d
+            for d in lock.derivations
+        ),
     )
     write_lock(driver.repository.lock_path(lock.layer), written)
     return written
@@ -167,6 +171,7 @@ def _lock_derivation(name: str, plan: Plan, previous: Lock | None) -> LockedDeri
         name=name,
         planned=plan.planned[name],
         output=kept.output if kept else None,
+        size=kept.size if kept else None,
         fields=parts(plan[name], plan.planned),
     )
 
