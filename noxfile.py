@@ -98,7 +98,7 @@ def ci(session: nox.Session) -> None:
 
 @nox.session
 def prove(session: nox.Session) -> None:
-    """Build cv twice from nothing, differently, and compare everything; writes docs/reproducibility.md."""
+    """Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md."""
     run("dev", "python", "-m", "tools.prove", *session.posargs)
 
 
