@@ -11,13 +11,16 @@ import pytest
 from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import FileSource, GitSource, PathSource, TarballSource, WheelSource, ZipSource
+from layerlock.model.derivation import GuestFile
 from layerlock.plan.guestcode import FILES
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure
 
 HERE = Path(__file__).parent
 TREE = "sha256-" + "A" * 43 + "="
-CODE = {name: "0" * 64 for names in FILES.values() for name in names}
+CODE = {
+    entry: tuple(GuestFile(name=name, sha256="0" * 64) for name in names) for entry, names in FILES.items()
+}
 """Goldens shall change when planning does, not with every line of guest code."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +16,7 @@ from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
 from layerlock.model.recipes import GuestCode
+from layerlock.plan import guestcode
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
 
 GUEST = Path(layerlock.__file__).parent / "guest"
+"""The driver's own guest code."""
 
 
 class Supplier(Protocol):
@@ -83,7 +84,10 @@ class Bubblewrap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driver:
-    """The repository, the store, and everything that a verb may be told on the command line."""
+    """The repository, the store, and everything that a verb may be told on the command line.
+
+    `guest` is the folder of the guest code that builds run: the driver's own, or that of a past revision.
+    """
 
     repository: Repository
     store: LocalStore
@@ -92,6 +96,7 @@ class Driver:
     emit: Listener
     jobs: int
     memory: int
+    guest: Path = GUEST
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
 
@@ -102,7 +107,7 @@ class Driver:
             store=self.store,
             sandbox=self.sandbox,
             repository=self.repository.root,
-            guest=GUEST,
+            guest=self.guest,
             jobs=self.jobs,
             emit=self.emit,
             keep_failed=self.keep_failed,
@@ -114,8 +119,13 @@ class Driver:
         """What the machine gives to builds."""
         return Capacity(builds=self.jobs, memory=self.memory)
 
+    @property
+    def guest_code(self) -> GuestCode:
+        """What guest scripts use, by content: it is hashed into the derivations that run them."""
+        return _guest_code(self.guest)
+
 
 @cache
-def guest_code() -> GuestCode:
-    """Hash the driver's guest files, by name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(GUEST.glob("*.py"))}
+def _guest_code(folder: Path) -> GuestCode:
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    return guestcode.guest_code(files) if folder == GUEST else guestcode.past_guest_code(files)

@@ -25,7 +25,7 @@ from layerlock.plan import layers
 from layerlock.plan.fit import mismatch, parts
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
-from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import check_patches, deb_pin, recorded
 
 
@@ -73,7 +73,7 @@ def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()
     pins = {pin.key: pin for pin in (*_pin_packages(driver, closure, previous, upgrade), *_pin_debs(closure))}
     _check_other_locks(repository, layer, pins)
     indexes = _vouch(driver, closure, previous, upgrade)
-    plan = plan_layer(repository, layer, guest_code(), pins)
+    plan = plan_layer(repository, layer, driver.guest_code, pins)
     lock = Lock(
         version=VERSION,
         layer=layer,
