@@ -178,3 +178,9 @@ class NoHistory(LayerlockError):
     """The repository's history cannot be read, is cut short, or does not hold what was asked for."""
 
     exit_code = 25
+
+
+class UnknownZip(LayerlockError):
+    """No lock that is known recorded this zip."""
+
+    exit_code = 26

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from layerlock.io.repository import Repository
+from layerlock.model.derivation import GuestFile
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import FileSource, GitSource, PathSource, TarballSource, WheelSource, ZipSource
-from layerlock.model.derivation import GuestFile
 from layerlock.plan.guestcode import FILES
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure

@@ -107,6 +107,17 @@ def add_building(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
     add_offline(parser)
+    add_from(parser)
+
+
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names an archive."""
+    parser.add_argument(
+        "--from",
+        dest="archive",
+        metavar="DIR",
+        help="an archive (see `layerlock archive`): sources come from there, and nothing from the network",
+    )
 
 
 def add_offline(parser: argparse.ArgumentParser) -> None:

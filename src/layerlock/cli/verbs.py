@@ -10,6 +10,8 @@ VERBS: dict[str, str] = {
     "show": "list layers and packages, or what one of them is made of",
     "diff": "say what differs between two zips, trees or locks, and why",
     "history": "list the past locks of a layer, out of git",
+    "reproduce": "build a past layer again, exactly, and compare",
+    "archive": "write everything that a layer is made from into a folder",
     "log": "print the log of a build",
     "shell": "open a shell in the sandbox of a build",
     "hash": "print the hash of a file or folder, as `nix hash path` does",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
+    from layerlock.sources.debian_sources import SourcePackage
 
 GUEST = Path(layerlock.__file__).parent / "guest"
 """The driver's own guest code."""
@@ -46,6 +47,11 @@ class Supplier(Protocol):
 
     def vouch(self, environment: EnvironmentRecipe, debs: tuple[Deb, ...]) -> SignedIndex:
         """Hold Debian packages against the archive's signed index."""
+
+    def source_packages(
+        self, environment: EnvironmentRecipe, wanted: Collection[tuple[str, str]]
+    ) -> tuple[SourcePackage, ...]:
+        """Find Debian's source packages, by name and version, in the signed index of sources."""
 
     def closure(self, environment: EnvironmentRecipe, place: Path) -> None:
         """Pin an environment's packages anew, and write them to `place`."""
