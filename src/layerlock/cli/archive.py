@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layerlock.cli.arguments import add_offline
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_layer
-from layerlock.errors import HashMismatch, Offline, UsageError
+from layerlock.errors import FetchError, HashMismatch, Offline, UsageError
 from layerlock.ui.text import count, printable, size, table
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerlock.cli.call import Call
+    from layerlock.reproduce.manifest import ArchivedSources
     from layerlock.workflows.archiving import Archived
     from layerlock.workflows.driver import Driver
 
@@ -77,6 +78,12 @@ def run(call: Call) -> int:
             debian_sources=not call.option("without_debian_sources"),
         )
     call.result(_as_text(call, archived), _fields(archived))
+    if archived.problems:
+        raise FetchError(
+            "the archive has all that building needs, but source packages of Debian could not be had:\n"
+            + "\n".join(archived.problems),
+            hint="run the same again later: what is there stays; --without-debian-sources leaves them out",
+        )
     return 0
 
 
@@ -109,9 +116,13 @@ def _as_text(call: Call, archived: Archived) -> str:
     rows = [
         ("holds", f"{size(archived.size)} in {count(archived.entries, 'file')}"),
         ("written", f"{size(archived.written)} of sources in {count(archived.sources_written, 'file')}"),
-        ("Debian sources", ", ".join(f"{p.package} {p.version}" for p in packages) or "none"),
+        ("Debian sources", ", ".join(map(_package, packages)) or "none"),
     ]
     return f"{call.shown(archived.path)}\n{table(rows, indent='  ')}"
+
+
+def _package(sources: ArchivedSources) -> str:
+    return f"{sources.package} {sources.version}" + ("" if sources.complete else " (incomplete)")
 
 
 def _fields(archived: Archived) -> dict[str, object]:
@@ -123,6 +134,7 @@ def _fields(archived: Archived) -> dict[str, object]:
         "files": archived.entries,
         "written": archived.written,
         "sources_written": archived.sources_written,
+        "problems": list(archived.problems),
         "source_packages": [asdict(package) for package in archived.manifest.source_packages],
     }
 

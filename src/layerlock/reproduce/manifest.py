@@ -48,7 +48,8 @@ class ArchivedSources:
     package: str = item("Its name.")
     version: str = item("Its version.")
     ships_in: tuple[str, ...] = item("The packages of the layer that hold files made from it.")
-    files: tuple[str, ...] = item("The sha256 of its .dsc and its tarballs.")
+    files: tuple[Sha256, ...] = item("The sha256 of its .dsc and its tarballs, as far as they are here.")
+    complete: bool = item("Whether all of them are.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

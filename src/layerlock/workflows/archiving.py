@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote
 
 from layerlock.build.workshop import FETCHES
-from layerlock.errors import InvalidRecipe
+from layerlock.errors import FetchError, HashMismatch, InvalidRecipe, Offline
 from layerlock.events import Listener, Noted
 from layerlock.io.together import together
 from layerlock.model.lock import LockedFile, LockedSource
@@ -34,9 +34,6 @@ from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import needed
 from layerlock.workflows.planning import deb_pin, load_layer
 
-if TYPE_CHECKING:
-    from layerlock.sources.debian_sources import SourcePackage
-
 _PURL: Final = re.compile(r"pkg:deb/debian/([a-z0-9][a-z0-9+.-]*)@([^?#]+)(?:\?([^#]*))?")
 _PATH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*")
 """Names that a recipe can state, but for hidden ones: what else lies about in a folder is nobody's."""
@@ -44,12 +41,17 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Archived:
-    """What archiving a layer did; sizes in bytes. `written` counts what sources were written in this run."""
+    """What archiving a layer did; sizes in bytes.
+
+    `written` counts what sources were written in this run; `problems` are source packages of Debian that could not be
+    had: building does without them.
+    """
 
     manifest: Manifest
     path: Path
     size: int
     entries: int
+    problems: tuple[str, ...]
     written: int
     sources_written: int
 
@@ -91,22 +93,18 @@ def archive_layer(driver: Driver, layer: str, archive: Archive, *, debian_source
         together([partial(_keep_file, driver, archive, pin, tally) for pin in _distinct(needs)], most=FETCHES)
         # One after the other: each is unpacked again to see that it can be.
         kept = tuple(_keep_tree(driver, archive, pin, tally) for pin in trees)
-        sources: tuple[ArchivedSources, ...] = ()
+        sources = _SourcePackages()
         if debian_sources:
-            sources, more = _source_packages(driver, layer)
-            together(
-                [partial(_keep_file, driver, archive, pin, tally) for pin in _distinct(more)], most=FETCHES
-            )
-            needs += more
+            sources.keep(driver, layer, archive, tally)
         manifest = Manifest(
             version=VERSION,
             layer=layer,
             lock=_lock_sha256(repository, layer),
             zip=lock.zip.sha256 if lock.zip is not None else None,
-            files=_files(needs),
+            files=_files([*needs, *sources.needs]),
             trees=_merged(kept),
             repository=repository,
-            source_packages=sources,
+            source_packages=tuple(sorted(sources.kept, key=lambda kept: (kept.package, kept.version))),
         )
         path = archive.add_manifest(manifest)
     return Archived(
@@ -114,6 +112,7 @@ def archive_layer(driver: Driver, layer: str, archive: Archive, *, debian_source
         path=path,
         size=manifest.size,
         entries=len(manifest.sizes) + len(manifest.trees),
+        problems=tuple(sources.problems),
         written=sum(tally.sizes),
         sources_written=len(tally.sizes),
     )
@@ -212,34 +211,63 @@ def _merged(trees: Iterable[ArchivedTree]) -> tuple[ArchivedTree, ...]:
     return tuple(by_hash[key] for key in sorted(by_hash))
 
 
-def _source_packages(driver: Driver, layer: str) -> tuple[tuple[ArchivedSources, ...], list[_Need]]:
-    """Find the source packages of the binaries that a layer ships: its packages that say so by their purl."""
-    wanted: dict[str, dict[tuple[str, str], list[str]]] = {}
+class _SourcePackages:
+    """The source packages of the binaries that a layer ships: those of its packages that say so by their purl.
+
+    A package that cannot be had is told of at the end, and stops nothing: no build needs it.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[ArchivedSources] = []
+        self.needs: list[_Need] = []
+        self.problems: list[str] = []
+
+    def keep(self, driver: Driver, layer: str, archive: Archive, tally: _Tally) -> None:
+        for name, sources in sorted(_shipped(driver, layer).items()):
+            environment = driver.repository.environment(name)
+            try:
+                found = driver.supplier.source_packages(environment, sources.keys())
+            except (FetchError, HashMismatch, Offline) as error:
+                self.problems.append(str(error))
+                found = ()
+            files = {(package.name, package.version): package.files for package in found}
+            works = [partial(self._file, driver, archive, pin, tally) for p in found for pin in p.files]
+            here = {pin.sha256 for pin in together(works, most=FETCHES) if pin is not None}
+            for (package, version), packages in sorted(sources.items()):
+                pins = files.get((package, version), ())
+                mine = tuple(pin for pin in pins if pin.sha256 in here)
+                self.needs += (
+                    _Need(pin=pin, needed_by=f"source package {package} {version}") for pin in mine
+                )
+                self.kept.append(
+                    ArchivedSources(
+                        package=package,
+                        version=version,
+                        ships_in=tuple(sorted(packages)),
+                        files=tuple(sorted(pin.sha256 for pin in mine)),
+                        complete=bool(pins) and len(mine) == len(pins),
+                    )
+                )
+
+    def _file(self, driver: Driver, archive: Archive, pin: LockedFile, tally: _Tally) -> LockedFile | None:
+        try:
+            _keep_file(driver, archive, pin, tally)
+        except (FetchError, HashMismatch, Offline) as error:
+            self.problems.append(str(error))
+            return None
+        return pin
+
+
+def _shipped(driver: Driver, layer: str) -> dict[str, dict[tuple[str, str], list[str]]]:
+    """Give the packages of a layer that ship files of their environment, by environment and source package."""
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
     for name in driver.repository.layer(layer).layer.packages:
         recipe = driver.repository.package(name)
         if _PURL.fullmatch(recipe.package.purl):
             environment = _root(driver, recipe)
             source = _source(driver, recipe, environment)
-            wanted.setdefault(environment.name, {}).setdefault(source, []).append(name)
-    made: list[ArchivedSources] = []
-    needs: list[_Need] = []
-    for environment_name, sources in sorted(wanted.items()):
-        found = driver.supplier.source_packages(
-            driver.repository.environment(environment_name), sources.keys()
-        )
-        for package in found:
-            made.append(_archived(package, sources))
-            needs += (_Need(pin=pin, needed_by=f"the source of {pin.key}") for pin in package.files)
-    return tuple(sorted(made, key=lambda package: (package.package, package.version))), needs
-
-
-def _archived(package: SourcePackage, sources: Mapping[tuple[str, str], list[str]]) -> ArchivedSources:
-    return ArchivedSources(
-        package=package.name,
-        version=package.version,
-        ships_in=tuple(sorted(sources[package.name, package.version])),
-        files=tuple(sorted(pin.sha256 for pin in package.files)),
-    )
+            found.setdefault(environment.name, {}).setdefault(source, []).append(name)
+    return found
 
 
 def _root(driver: Driver, recipe: PackageRecipe) -> EnvironmentRecipe:
