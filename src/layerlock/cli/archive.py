@@ -113,10 +113,11 @@ def _driver(call: Call, layer: str, revision: str | None) -> Iterator[Driver]:
 
 def _as_text(call: Call, archived: Archived) -> str:
     packages = archived.manifest.source_packages
+    left_out = "left out" if call.option("without_debian_sources") else "none"
     rows = [
         ("holds", f"{size(archived.size)} in {count(archived.entries, 'file')}"),
         ("written", f"{size(archived.written)} of sources in {count(archived.sources_written, 'file')}"),
-        ("Debian sources", ", ".join(map(_package, packages)) or "none"),
+        ("Debian sources", ", ".join(map(_package, packages)) or left_out),
     ]
     return f"{call.shown(archived.path)}\n{table(rows, indent='  ')}"
 

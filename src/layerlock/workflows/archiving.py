@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from layerlock.build.workshop import FETCHES
 from layerlock.errors import FetchError, HashMismatch, InvalidRecipe, Offline
-from layerlock.events import Listener, Noted
+from layerlock.events import Listener, Noted, Warned
 from layerlock.io.together import together
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe
@@ -112,7 +112,7 @@ def archive_layer(driver: Driver, layer: str, archive: Archive, *, debian_source
         path=path,
         size=manifest.size,
         entries=len(manifest.sizes) + len(manifest.trees),
-        problems=tuple(sources.problems),
+        problems=tuple(sorted(sources.problems)),
         written=sum(tally.sizes),
         sources_written=len(tally.sizes),
     )
@@ -124,6 +124,12 @@ def verify_archive(archive: Archive, emit: Listener) -> tuple[int, tuple[Flaw, .
     flaws: dict[Path, Flaw] = {}
     for manifest in manifests:
         emit(Noted(name=manifest.layer, message=f"checking what {manifest.name} lists"))
+        for package in manifest.source_packages:
+            if not package.complete:
+                message = (
+                    f"the source package {package.package} {package.version} was not complete to begin with"
+                )
+                emit(Warned(name=manifest.layer, message=message))
         for flaw in archive.flaws(manifest):
             flaws.setdefault(flaw.path, flaw)
     return len(manifests), tuple(flaws[path] for path in sorted(flaws))
