@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from layerlock.events import BuildStarted, FetchStarted
+from layerlock.errors import InvalidRecipe
+from layerlock.events import BuildStarted, FetchStarted, Warned, silent
+from layerlock.io.http import Fetcher
+from layerlock.model.recipe import EnvironmentRecipe
 from layerlock.reproduce.archive import Archive
-from layerlock.workflows.archiving import archive_layer
-from layerlock.workflows.building import build_layer, record_layer
+from layerlock.sources.apt_sources import AptSource
+from layerlock.sources.debian_sources import SourcePackage, find_sources
+from layerlock.sources.fetch import Reach
+from layerlock.sources.git_program import GitProgram
+from layerlock.sources.origins import Origins
+from layerlock.sources.pip_configuration import PipConfiguration
+from layerlock.store.local import LocalStore
+from layerlock.workflows.archiving import archive_layer, verify_archive
+from layerlock.workflows.building import build_layer, fetch_all, record_layer
+from layerlock.workflows.driver import Driver
 from layerlock.workflows.locking import lock_layer
+from layerlock.workflows.supplier import StoreSupplier
+from tests.sources.debian import Key
+from tests.sources.test_debian_sources import FILES, publish
+from tests.sources.web import Web, served_web
 
 from .conftest import Bench
 from .history import commit, layerlock
@@ -172,6 +190,81 @@ def test_a_second_lock_shares_what_is_the_same(
     assert names[0] < names[1]
     (kept,) = Archive(other).manifests()
     assert kept.zip is not None
+
+
+class Loopback(StoreSupplier):
+    """The supply of sources, but for Debian's source packages: those come from a mirror of the tests."""
+
+    def __init__(self, bench: Bench, web: Web, key: Key) -> None:
+        apt = (AptSource(address=f"{web.url}/debian", suites=("bullseye",), components=("main",)),)
+        origins = Origins(pip=PipConfiguration(indexes=()), apt=apt, snapshot_address=None)
+        self.means = Reach(fetcher=Fetcher(), origins=origins, git=GitProgram(), repository=bench.folder)
+        self.key = key
+        super().__init__(LocalStore(bench.store), lambda: self.means, bench.events.append)
+
+    def source_packages(
+        self, environment: EnvironmentRecipe, wanted: Collection[tuple[str, str]]
+    ) -> tuple[SourcePackage, ...]:
+        about = environment.environment
+        return find_sources(about, wanted, self.means, silent, keyring=self.key.keyring)
+
+
+GCC = "recipes/packages/gcc-runtime.toml"
+
+
+def test_source_packages_of_shipped_binaries(bench: Bench, tmp_path: Path) -> None:
+    """What the purl of a recipe names is looked up in the pinned packages themselves, and then in the signed index."""
+    lock_layer(bench.driver(), "tiny")
+    fetch_all(bench.driver(), "tiny")
+    place, key = Archive(tmp_path / "archive"), Key()
+    with served_web(tmp_path / "web") as web:
+        driver = replace(bench.driver(), supplier=Loopback(bench, web, key))
+        publish(web, key, "debian", "10.2.1-6", name="gcc-10", files=False)
+        first = archive_layer(driver, "tiny", place, debian_sources=True)
+        assert [(p.package, p.complete, p.files) for p in first.manifest.source_packages] == [
+            ("gcc-10", False, ())
+        ]
+        assert len(first.problems) == len(FILES)
+        assert verify_archive(place, bench.events.append) == (1, ())
+        assert any(
+            "gcc-10 10.2.1-6 was not complete" in e.message for e in bench.events if isinstance(e, Warned)
+        )
+
+        publish(web, key, "debian", "10.2.1-6", name="gcc-10")
+        second = archive_layer(driver, "tiny", place, debian_sources=True)
+        assert (second.problems, second.sources_written) == ((), len(FILES))
+        (kept,) = second.manifest.source_packages
+        assert (kept.version, kept.ships_in, kept.complete) == ("10.2.1-6", ("gcc-runtime",), True)
+        assert {place.read(sha256, "a file") for sha256 in kept.files} == set(FILES.values())
+        named = {
+            file.name
+            for file in second.manifest.files
+            if file.needed_by == ("source package gcc-10 10.2.1-6",)
+        }
+        assert named == set(FILES)
+
+        publish(web, key, "debian", "10.2.1-7", name="gcc-10")
+        gone = archive_layer(driver, "tiny", Archive(tmp_path / "other"), debian_sources=True)
+        assert "lists gcc-10 10.2.1-6" in gone.problems[0]
+        bench.edit(
+            GCC,
+            lambda text: re.sub(r"deb/debian/.*arch=source", "deb/debian/libgfortran5@10.2.1-6?arch=x", text),
+        )
+        binary = archive_layer(
+            _afresh(driver, bench), "tiny", Archive(tmp_path / "third"), debian_sources=True
+        )
+        assert binary.problems == gone.problems
+        bench.edit(GCC, lambda text: text.replace("10.2.1-6?", "10.2.1-5?"))
+        with pytest.raises(
+            InvalidRecipe, match=r"no package of the environment `bullseye` is libgfortran5 10\.2\.1-5"
+        ) as caught:
+            archive_layer(_afresh(driver, bench), "tiny", place, debian_sources=True)
+        assert str(caught.value.location).startswith(f"{GCC}:11")
+
+
+def _afresh(driver: Driver, bench: Bench) -> Driver:
+    """Give the driver over recipes that were changed."""
+    return replace(bench.driver(), supplier=driver.supplier)
 
 
 @pytest.mark.parametrize("files", [1, 60])

@@ -84,11 +84,13 @@ def key() -> Key:
     return Key()
 
 
-def publish(web: Web, key: Key, root: str, version: str = "1.0-2", *, files: bool = True) -> None:
+def publish(
+    web: Web, key: Key, root: str, version: str = "1.0-2", *, name: str = "one", files: bool = True
+) -> None:
     """Put a suite with one source package, among others, at `root`."""
     rows = "".join(f" {hashlib.sha256(d).hexdigest()} {len(d)} {n}\n" for n, d in FILES.items())
     stanzas = [
-        f"Package: one\nFormat: 3.0 (quilt)\nVersion: {v}\nFiles:\n 0 1 x\n"
+        f"Package: {name}\nFormat: 3.0 (quilt)\nVersion: {v}\nFiles:\n 0 1 x\n"
         f"Checksums-Sha256:\n{rows}Directory: pool/main/o/one\n"
         for v in ("0.9-1", version)
     ]
@@ -97,8 +99,8 @@ def publish(web: Web, key: Key, root: str, version: str = "1.0-2", *, files: boo
     listed = {"main/source/Sources": text.encode(), "main/source/Sources.xz": packed}
     web.put(f"{root}/dists/bullseye/InRelease", key.sign(release_text(listed)))
     web.put(f"{root}/dists/bullseye/main/source/Sources.xz", packed)
-    for name, data in FILES.items() if files else ():
-        web.put(f"{root}/pool/main/o/one/{name}", data)
+    for file, data in FILES.items() if files else ():
+        web.put(f"{root}/pool/main/o/one/{file}", data)
 
 
 @pytest.fixture
