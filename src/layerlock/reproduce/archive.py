@@ -100,6 +100,11 @@ class Archive:
         path = self._files / sha256
         return path if path.is_file() else None
 
+    def whole(self, sha256: str) -> bool:
+        """Say whether the file of a sha256 is here and undamaged."""
+        path = self.file(sha256)
+        return path is not None and _sha256(path) == sha256
+
     def tree(self, sri: str) -> Path | None:
         """Give the tar of a tree, if it is here; it is not looked into."""
         path = self._trees / f"{unsri(sri)}.tar"
@@ -213,7 +218,7 @@ class Archive:
             HashMismatch: `fill` gave something else.
         """
         place = self._files / sha256
-        if place.is_file() and _sha256(place) == sha256:
+        if self.whole(sha256):
             return False
         temporary = self._tmp / sha256
         with storing(f"archive {sha256}"):
