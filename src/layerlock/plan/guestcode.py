@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Mapping
 
@@ -70,6 +69,8 @@ def _hashed(files: Mapping[str, bytes], names: tuple[str, ...]) -> tuple[GuestFi
 
 def _mentions(text: bytes, files: Mapping[str, bytes]) -> frozenset[str]:
     """Give the guest files that one of them imports or names."""
+    import ast  # noqa: PLC0415 - only past revisions are looked into
+
     found: set[str] = set()
     try:
         tree = ast.parse(text)
