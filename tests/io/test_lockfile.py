@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ def test_there_is_a_golden_of_every_version() -> None:
 def test_version_1_says_what_it_always_said() -> None:
     """Never changed: whoever writes a new version adds a golden and keeps this one as it is."""
     assert read_lock(HERE / "version-1.lock", "demo") == DEMO
+
+
+def test_version_2_tells_sizes_of_outputs() -> None:
+    first, *rest = DEMO.derivations
+    expected = replace(DEMO, version=2, derivations=(replace(first, size=460496624), *rest))
+    assert read_lock(HERE / "version-2.lock", "demo") == expected
 
 
 def test_what_is_written_is_the_newest_golden() -> None:
