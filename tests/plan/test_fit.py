@@ -21,7 +21,7 @@ COMMAND = "nox -s lock -- demo"
 @pytest.fixture
 def lock(recipes: Repository) -> Lock:
     """Lock the layer demo as its recipes are."""
-    pins = pins_of(closure_of_layer(recipes, "demo"))
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
     plan = plan_layer(recipes, "demo", CODE, pins)
     return Lock(
         version=VERSION,
@@ -118,7 +118,7 @@ def test_what_differs_is_named(  # one table of cases reads better than eight te
 
 
 def test_changed_guest_code_is_named(recipes: Repository, lock: Lock) -> None:
-    pins = pins_of(closure_of_layer(recipes, "demo"))
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
     plan = plan_layer(recipes, "demo", CODE | {"build.py": "1" * 64}, pins)
     with pytest.raises(StaleLock, match="`the guest code` of"):
         check_plan(lock, plan, recipes)

@@ -61,15 +61,16 @@ ImageDigest = Annotated[
 ]
 # The grammar of the distribution project's `reference` package, with the registry always named: which one a bare name
 # means is a setting of each engine.
+IMAGE_REFERENCE = (
+    r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:[0-9]))(?::[0-9]{1,5})?"
+    r"(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)+"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+    r"(?:@sha256:[0-9a-f]{64})?"
+)
 ImageReference = Annotated[
     str,
     Text(
-        pattern=(
-            r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+(?=:[0-9]))(:[0-9]{1,5})?"
-            r"(/[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*)+"
-            r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
-            r"(@sha256:[0-9a-f]{64})?"
-        ),
+        pattern=IMAGE_REFERENCE,
         called="an image with its registry, `REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]`",
     ),
 ]
