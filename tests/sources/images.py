@@ -69,7 +69,7 @@ def make_image(
     manifest: Mapping[str, Any] | None = None,
 ) -> Image:
     """Make an image of plain tar archives; `layer`, `config` and `manifest` change keys of the documents."""
-    packed = [gzip.compress(tar, mtime=0) for tar in tars]
+    packed = [gzip.compress(tar, compresslevel=1, mtime=0) for tar in tars]
     configuration = json.dumps(
         {
             "architecture": architecture,
