@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from layerlock.cli.show import _as_page, _resolved
 from layerlock.errors import FetchError, HashMismatch, InvalidRecipe, Offline, StaleLock, UnsafeArchive
 from layerlock.events import BuildFinished, BuildStarted, FetchFinished
 from layerlock.io.lockfile import read_lock
@@ -203,6 +205,9 @@ def test_a_package_is_built_in_an_image(
     assert {"host/layer-001", "host/layer-002"} <= {
         e.name for e in bench.events if isinstance(e, FetchFinished)
     }
+
+    page = _as_page(_resolved(bench.driver(), "in-image"))
+    assert re.search(r"host +[0-9.]+ MB +2 image layers +fetched", page), page
 
     bench.events.clear()
     assert lock_layer(bench.driver(), "tiny").changed is False
