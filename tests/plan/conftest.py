@@ -36,7 +36,7 @@ def recipes() -> Repository:
     return Repository(HERE / "repository")
 
 
-def pins_of(closure: Closure) -> Mapping[str, LockedSource]:
+def pins_of(closure: Closure, recipes: Repository) -> Mapping[str, LockedSource]:
     """Pin every source as `lock` would, without looking at any."""
     pins: dict[str, LockedSource] = {}
     for recipe, _, source in closure.sources():
@@ -53,4 +53,4 @@ def pins_of(closure: Closure) -> Mapping[str, LockedSource]:
     for environment, _, deb in closure.debs():
         key = f"{environment.name}/{deb.name}"
         pins[key] = LockedFile(kind="file", key=key, urls=(deb.path,), sha256=deb.sha256, size=deb.size)
-    return pins
+    return pins | {pin.key: pin for _, _, pin in closure.image_layers(recipes)}

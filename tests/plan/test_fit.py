@@ -22,7 +22,7 @@ COMMAND = "nox -s lock -- demo"
 @pytest.fixture
 def lock(recipes: Repository) -> Lock:
     """Lock the layer demo as its recipes are."""
-    pins = pins_of(closure_of_layer(recipes, "demo"))
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
     plan = plan_layer(recipes, "demo", CODE, pins)
     return Lock(
         version=VERSION,
@@ -119,7 +119,7 @@ def test_what_differs_is_named(  # one table of cases reads better than eight te
 
 
 def test_changed_guest_code_is_named(recipes: Repository, lock: Lock) -> None:
-    pins = pins_of(closure_of_layer(recipes, "demo"))
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
     plan = plan_layer(
         recipes, "demo", CODE | {"build.py": (GuestFile(name="build.py", sha256="1" * 64),)}, pins
     )

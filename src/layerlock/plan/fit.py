@@ -23,7 +23,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan
 
 
-def mismatch(source: Source | Deb, pin: LockedSource) -> str | None:
+def mismatch(source: Source | Deb | LockedFile, pin: LockedSource) -> str | None:
     """Name the first key of a source that its pin does not fit; None where it fits."""
     pairs: dict[str, tuple[object, object]]
     match source, pin:
@@ -38,7 +38,7 @@ def mismatch(source: Source | Deb, pin: LockedSource) -> str | None:
             pairs = {"path": (source.path, pin.path)}
         case (Deb(), LockedFile()):
             pairs = {"path": ((source.path,), pin.urls), "sha256": (source.sha256, pin.sha256)}
-        case (TarballSource() | ZipSource() | WheelSource() | FileSource(), LockedFile()):
+        case (TarballSource() | ZipSource() | WheelSource() | FileSource() | LockedFile(), LockedFile()):
             pairs = {"urls": (source.urls, pin.urls), "sha256": (source.sha256, pin.sha256)}
         case _:
             return "kind"
@@ -52,13 +52,17 @@ def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, L
         StaleLock: a source is not in the lock, or differs from its pin; the key of the recipe is named.
     """
     pins = {source.key: source for source in lock.sources}
-    stated: list[tuple[str, Source | Deb, str, str, str]] = [
+    stated: list[tuple[str, Source | Deb | LockedFile, str, str, str]] = [
         (source_key(recipe, source), source, "packages", recipe.name, f"sources[{index}]")
         for recipe, index, source in closure.sources()
     ]
     stated += [
         (f"{recipe.name}/{deb.name}", deb, "environments", recipe.name, f"debs[{index}]")
         for recipe, index, deb in closure.debs()
+    ]
+    stated += [
+        (layer.key, layer, "environments", recipe.name, f"image.layers[{index}]")
+        for recipe, index, layer in closure.image_layers(recipes)
     ]
     for key, source, kind, name, dotted in stated:
         pin = pins.get(key)

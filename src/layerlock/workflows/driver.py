@@ -14,7 +14,7 @@ from layerlock.build.workshop import Capacity, Sandbox, Workshop
 from layerlock.events import Listener
 from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
-from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
+from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.model.recipes import GuestCode
 from layerlock.plan import guestcode
 from layerlock.sandbox.spec import Outcome, SandboxSpec
@@ -55,6 +55,12 @@ class Supplier(Protocol):
 
     def closure(self, environment: EnvironmentRecipe, place: Path) -> None:
         """Pin an environment's packages anew, and write them to `place`."""
+
+    def image(self, environment: EnvironmentRecipe, place: Path) -> None:
+        """Pin an environment's image anew, and write the pins to `place`."""
+
+    def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
+        """Hold pins of an image against the registry."""
 
 
 class Bubblewrap:

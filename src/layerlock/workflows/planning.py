@@ -77,6 +77,7 @@ def load_package(driver: Driver, name: str) -> Loaded:
         f"{environment.name}/{deb.name}": deb_pin(environment.name, deb)
         for environment, _, deb in closure.debs()
     }
+    pins |= {layer.key: layer for _, _, layer in closure.image_layers(repository)}
     for recipe, _, source in closure.sources():
         key = source_key(recipe, source)
         pin = held.get(key)

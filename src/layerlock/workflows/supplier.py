@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from layerlock.errors import HashMismatch
 from layerlock.events import Listener
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource, SignedIndex
-from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
+from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.plan.packages import source_key
 from layerlock.store.local import LocalStore
 
@@ -136,6 +136,18 @@ class StoreSupplier:
         from layerlock.sources.debian_index import write_closure  # noqa: PLC0415
 
         write_closure(environment, place, self._reach(), self._emit)
+
+    def image(self, environment: EnvironmentRecipe, place: Path) -> None:
+        """Pin an environment's image anew, as its registry has it, and write the pins to `place`."""
+        from layerlock.sources.oci import write_image  # noqa: PLC0415
+
+        write_image(environment, place, self._reach(), self._emit)
+
+    def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
+        """Hold pins of an image against its registry."""
+        from layerlock.sources.oci import confirm_image  # noqa: PLC0415
+
+        confirm_image(environment, pinned, self._reach())
 
 
 def _copy(source: Path, place: Path) -> None:
