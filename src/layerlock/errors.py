@@ -178,3 +178,9 @@ class NoHistory(LayerlockError):
     """The repository's history cannot be read, is cut short, or does not hold what was asked for."""
 
     exit_code = 25
+
+
+class CheckFailed(LayerlockError):
+    """A rebuild came out different from what the store or the lock holds, or could not be compared."""
+
+    exit_code = 27
