@@ -28,7 +28,7 @@ from layerlock.sandbox.program import pinned
 from layerlock.sources.place import copy_tree
 from layerlock.store.keep import Keep
 from layerlock.workflows.driver import Driver
-from layerlock.workflows.planning import Loaded, load
+from layerlock.workflows.planning import Loaded, deb_pin, load
 from layerlock.workflows.rebuilder import Rebuilder, Task
 
 _READABLE_BY_ALL = Path("/var/tmp")  # noqa: S108 - a folder of an unguessable name is made there
@@ -90,9 +90,11 @@ def check(driver: Driver, target: str, asked: Asked, variables: Mapping[str, str
     started = time.monotonic()
     loaded = load(driver, target)
     chosen = _chosen(loaded, target, asked.derivations)
+    standings, tasks = _standings(driver, loaded, chosen)
+    needed = _needed(driver, loaded, tasks)
     with ExitStack() as stack:
-        stack.enter_context(driver.store.pin(Keep()))
-        standings, tasks = _standings(driver, loaded, chosen)
+        stored = frozenset(standing.stored for standing in standings if standing.stored)
+        stack.enter_context(driver.store.pin(Keep(files=needed.files, trees=needed.trees | stored)))
         user = asked.variations is None or "user" in asked.variations
         folder = stack.enter_context(_folder(driver, by_all=user and os.geteuid() == 0))
         host = look(
@@ -104,8 +106,9 @@ def check(driver: Driver, target: str, asked: Asked, variables: Mapping[str, str
         )
         can = availability(host)
         groups = _groups(asked, can)
-        driver.sandbox.prepare()
-        _seed(driver, loaded, tasks, folder / "store", link=not any("user" in group for group in groups))
+        if tasks:
+            link = not any("user" in group for group in groups)
+            seed(driver.store, folder / "store", files=needed.files, trees=needed.trees, link=link)
         rebuilder = Rebuilder(
             driver=driver,
             target=target,
@@ -251,7 +254,8 @@ def _folder(driver: Driver, *, by_all: bool) -> Iterator[Path]:
         yield folder
 
 
-def _seed(driver: Driver, loaded: Loaded, tasks: Mapping[str, Task], into: Path, *, link: bool) -> None:
+def _needed(driver: Driver, loaded: Loaded, tasks: Mapping[str, Task]) -> Keep:
+    """Give the sources and inputs of tasks, and the packages of the sandbox's own program."""
     files: set[str] = set()
     trees: set[str] = set()
     for task in tasks.values():
@@ -262,11 +266,22 @@ def _seed(driver: Driver, loaded: Loaded, tasks: Mapping[str, Task], into: Path,
                 files.add(pin.sha256)
             else:
                 trees.add(pin.tree)
-    # The sandbox's own program: the rebuilding process shall not have to fetch it.
-    program = pinned(platform.machine())
-    if program is not None and any(isinstance(t.derivation.action, GuestRun) for t in tasks.values()):
-        files |= {deb.sha256 for deb in program.debs if driver.store.file(deb.sha256) is not None}
-    seed(driver.store, into, files=files, trees=trees, link=link)
+    if any(isinstance(task.derivation.action, GuestRun) for task in tasks.values()):
+        files |= _program(driver)
+    return Keep(files=frozenset(files), trees=frozenset(trees))
+
+
+def _program(driver: Driver) -> set[str]:
+    """Give the packages of the sandbox's own program, which the rebuilding process shall not have to fetch."""
+    found = pinned(platform.machine())
+    if found is None:
+        return set()
+    try:
+        for deb in found.debs:
+            driver.supplier.fetch(deb_pin("sandbox-program", deb))
+    except LayerlockError:
+        return set()  # The host's own is the way out, there as here.
+    return {deb.sha256 for deb in found.debs}
 
 
 def _keep(driver: Driver, judged: Judged, rebuilder: Rebuilder, keep: Path | None) -> Kept:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,4 +53,5 @@ _LOOKS: dict[str, tuple[str, Callable[[Launch, Seen, int], bool]]] = {
         "variables",
         lambda changes, seen, _: _variables(changes, seen, ("LAYERLOCK_VARIED", "SOURCE_DATE_EPOCH")),
     ),
+    "python": ("python", lambda _, seen, __: bool(seen["python"][0] != os.path.realpath(sys.executable))),
 }

@@ -7,7 +7,10 @@ MODEL = "Varied Processor 1000"
 KERNEL = "2.6.61-varied"
 
 # What every 64-bit processor of the kind has, and no more: no SSE3, AVX, AES or FMA; no SVE or crypto extensions.
-_X86 = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ht syscall nx lm"
+_X86 = (
+    "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ht syscall "
+    "nx lm"
+)
 _ARM = "fp asimd"
 
 
