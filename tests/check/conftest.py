@@ -20,6 +20,10 @@ name = "{name}"
 version = "1.0"
 license = "Apache-2.0"
 
+[[sources]]
+kind = "path"
+path = "sources/tiny-c"
+
 [build]
 environment = "bullseye"
 inputs = [{inputs}]
@@ -53,7 +57,8 @@ TELLTALES = {
 HIDDEN = """\
 { id; umask; cat /proc/sys/kernel/hostname; date +%Z; env | grep -v LAYERLOCK_JOBS | sort; ulimit -a; pwd
   ls -A / /dev /dev/shm /tmp /build
-  stat -c '%U %a %h %F' /build /out /tmp /dev/shm /usr/bin/gcc /layerlock/task.json; } > /out/told
+  stat -c '%U %a %h %F' /build /out /tmp /dev/shm /usr/bin/gcc
+  find /build /layerlock -printf '%M %n %u %p\\n' | grep -v vary.so | sort; } > /out/told
 """
 
 

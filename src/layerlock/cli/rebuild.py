@@ -25,6 +25,7 @@ HELP = Help(
     examples=("layerlock check cv",),
     related=("check",),
 )
+LIBRARY_NAME = "/vary.so"
 _VARIABLES = ("HOME", "LANGUAGE", "LAYERLOCK_VARIED", "LC_ALL", "SOURCE_DATE_EPOCH", "TZ")
 
 
@@ -66,6 +67,7 @@ def seen(call: Call) -> dict[str, Any]:
         "jobs": call.settings.jobs,
         "kernel": platform.release(),
         "personality": personality,
+        "preloaded": LIBRARY_NAME in Path("/proc/self/maps").read_text(errors="replace"),
         "python": [os.path.realpath(sys.executable), platform.python_version()],
         "store": str(call.store),
         "store_owner": call.store.stat().st_uid,

@@ -25,6 +25,8 @@ from layerlock.reproduce.variations.varied import LIBRARY
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Driver
 
+_NOT_PRELOADED = "the driver does this work itself, and nothing was preloaded into it"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
@@ -99,6 +101,9 @@ class Rebuilder:
             lacking = dict(missing)
             if why and library is None:
                 lacking |= dict.fromkeys(ordered(wanted & PRELOADS), why)
+            own_work = not isinstance(self.tasks[rebuilt.name].derivation.action, GuestRun)
+            if own_work and not answer.seen["preloaded"]:
+                lacking |= dict.fromkeys(ordered(wanted & PRELOADS), _NOT_PRELOADED)
             came[rebuilt.name] = Came(rebuilt=rebuilt, missing=lacking)
         return came
 
