@@ -83,7 +83,7 @@ def run(call: Call) -> int:
         derivations=tuple(call.option("derivations") or ()),
         bisect=not call.option("no_bisect"),
         python=_python(call),
-        sandbox=call.option("sandbox") or "",
+        sandbox=_sandbox(call),
         keep=call.current / keep if keep is not None else None,
     )
     with call.driver() as driver:
@@ -122,6 +122,11 @@ def _variations(given: list[str] | None) -> tuple[str, ...] | None:
     return tuple(given)
 
 
+def _sandbox(call: Call) -> str:
+    """Give the backend that was named; the rebuilding process is told it too."""
+    return str(call.option("sandbox") or call.variables.get("LAYERLOCK_SANDBOX", ""))
+
+
 def _python(call: Call) -> str:
     named = call.option("python")
     if named is None:
@@ -141,7 +146,7 @@ def _list(call: Call) -> int:
 
     host = look(
         call.variables,
-        sandbox=call.option("sandbox") or "",
+        sandbox=_sandbox(call),
         named_python=_python(call),
         visited=(call.root / "recipes",),
         user=True,

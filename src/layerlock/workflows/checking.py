@@ -244,7 +244,7 @@ def _folder(driver: Driver, *, by_all: bool) -> Iterator[Path]:
     """Lend the folder of a check: in the store, or where another user gets in too, if one has to."""
     with ExitStack() as stack:
         root = driver.store.root.absolute()
-        if not by_all or all(place.stat().st_mode & 0o001 for place in (root, *root.parents)):
+        if not by_all or all(place.stat().st_mode & 0o001 for place in (root / "tmp", root, *root.parents)):
             folder = stack.enter_context(driver.store.scratch("check"))
         else:
             folder = Path(tempfile.mkdtemp(prefix="layerlock-check-", dir=_READABLE_BY_ALL))

@@ -72,8 +72,7 @@ class Rebuilder:
         changes = launches.launch(wanted, self._choices(wanted, libraries))
         self._move(self.folder / changes.store)
         self._give(OTHER_USER if changes.uid is not None else os.geteuid())
-        for place in (launches.HOME_FOLDER,):
-            (self.folder / place).mkdir(exist_ok=True)
+        _open_folder(self.folder / launches.HOME_FOLDER)
         orders = self.folder / "orders.json"
         orders.write_bytes(encode_orders(self._orders(wanted, names, libraries)))
         orders.chmod(0o644)
@@ -135,7 +134,7 @@ class Rebuilder:
         key = (root, asked)
         if key not in self._libraries:
             folder = self.folder / f"preload-{len(self._libraries)}"
-            folder.mkdir()
+            _open_folder(folder)
             self._libraries[key] = compile_library(
                 self.driver.store.held_tree(root), action, asked, self.since, self.driver.sandbox, folder
             )
@@ -185,7 +184,8 @@ class Rebuilder:
     def _move(self, place: Path) -> None:
         here = self._store or self.folder / "store"
         if here != place:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(place.relative_to(self.folder).parents[:-1]):
+                _open_folder(self.folder / folder)
             here.rename(place)
         self._store = place
 
@@ -201,3 +201,9 @@ class Rebuilder:
         if self._store is not None:
             self._give(os.geteuid())
             remove_tree(self._store)
+
+
+def _open_folder(place: Path) -> None:
+    """Make a folder that every user can go through, whatever the umask is."""
+    place.mkdir(exist_ok=True)
+    place.chmod(0o755)
