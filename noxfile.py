@@ -71,6 +71,7 @@ for _recipe in sorted(Path("recipes/layers").glob("*.toml")):
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")
+verb_session("check", "Rebuild under other circumstances and compare: nox -s check -- cv")
 verb_session("fetch", "Bring every source of a layer into the store: nox -s fetch -- cv")
 verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")

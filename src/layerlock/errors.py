@@ -184,3 +184,9 @@ class UnknownZip(LayerlockError):
     """No lock that is known recorded this zip."""
 
     exit_code = 26
+
+
+class CheckFailed(LayerlockError):
+    """A rebuild came out different from what the store or the lock holds, or could not be compared."""
+
+    exit_code = 27

@@ -9,6 +9,7 @@ VERBS: dict[str, str] = {
     "fetch": "bring every source of a layer or package into the store",
     "show": "list layers and packages, or what one of them is made of",
     "diff": "say what differs between two zips, trees or locks, and why",
+    "check": "rebuild what was built under other circumstances, and compare",
     "history": "list the past locks of a layer, out of git",
     "reproduce": "build a past layer again, exactly, and compare",
     "archive": "write everything that a layer is made from into a folder",
@@ -20,3 +21,6 @@ VERBS: dict[str, str] = {
     "schema": "print the JSON Schema of recipes",
 }
 """Summaries by verb, in the order of the help."""
+
+INTERNAL = frozenset({"rebuild"})
+"""Verbs that the driver itself starts; no help lists them."""
