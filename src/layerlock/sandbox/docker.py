@@ -209,6 +209,7 @@ def connect(variables: Mapping[str, str], *, patience: int = _PATIENCE) -> Engin
     try:
         settings = _settings(variables)
         address = str(settings["base_url"])
+        _knock(address)
         client = _client(settings, ".".join(map(str, OLDEST)), patience)
         try:
             said = client.version(api_version=False)
@@ -232,6 +233,14 @@ def connect(variables: Mapping[str, str], *, patience: int = _PATIENCE) -> Engin
             hint="Docker 20.10 (API 1.41) or later is needed",
         )
     return Engine(address, settings, version)
+
+
+def _knock(address: str) -> None:
+    """Try a socket of this host: the library wraps what is wrong with it, and leaves its own end open."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(_PATIENCE)
+            trial.connect("/" + address.removeprefix("unix://").lstrip("/"))
 
 
 def _settings(variables: Mapping[str, str]) -> dict[str, Any]:

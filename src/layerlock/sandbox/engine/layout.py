@@ -32,8 +32,9 @@ ENDED = "ended"
 
 # Standard input is the tie to the driver: a line on it starts the sandbox, and its end, or another line, ends the
 # first process and with it everything in the container. The sandbox's own output, both streams in order, is this
-# shell's standard output; on standard error bubblewrap and the shell report to the driver. Only descriptors of one
-# digit can be written in a portable script.
+# shell's standard output; on standard error bubblewrap and the shell report to the driver. Engines carry the two
+# side by side, so each has an end of its own: that of the output is the starting line again, which the sandbox cannot
+# know. Only descriptors of one digit can be written in a portable script.
 SUPERVISOR = r"""
 cd /
 echo started >&2
@@ -46,7 +47,19 @@ read -r go || exit 0
     do echo "account $file $name $value" >&2
     done < "/sys/fs/cgroup/$file"
   done
+  # The outer process may be gone before all inside are: wait for these. The dead that nobody collects do not count.
+  alive=3
+  while [ "$alive" -gt 2 ]
+  do
+    alive=0
+    for process in /proc/[0-9]*
+    do
+      read -r line 2>/dev/null < "$process/stat" || continue
+      case "${line##*) }" in Z*|X*) ;; *) alive=$((alive + 1)) ;; esac
+    done
+  done
   echo ended >&2
+  printf '\001%s' "$go"
 ) &
 read -r over
 exit 0

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.docker import Engine, Missing
 from layerlock.sandbox.engine.connection import REPORT, Connection
-from layerlock.sandbox.engine.layout import GIVEN, STARTED, Container
+from layerlock.sandbox.engine.layout import ENDED, GIVEN, STARTED, Container
 from layerlock.sandbox.engine.trees import packed
 
 
@@ -29,6 +30,27 @@ class Running:
     engine: Engine
     tie: Connection
 
+    def follow(self, output: Callable[[bytes], None], report: Callable[[str], None]) -> bool:
+        """Start the sandbox, and pass on its output and every line of report until it is over.
+
+        False where its end was never reported: it was killed, or the engine went away.
+        """
+        word = secrets.token_hex(16).encode()
+        out, reported = _Ended(b"\x01" + word), False
+        self.tie.send(word + b"\n")
+        line = b""
+        for stream, data in self.tie.frames():
+            if stream == REPORT:
+                *whole, line = (line + data).split(b"\n")
+                for each in whole:
+                    reported = reported or each == ENDED.encode()
+                    report(each.decode(errors="replace"))
+            elif passed := out.take(data):
+                output(passed)
+            if reported and out.over:
+                return True
+        return False
+
     def kill(self) -> None:
         """End every process in it; harmless when it has ended."""
         self.tie.end_input()
@@ -36,6 +58,26 @@ class Running:
             self.engine.remove(self.id)
         # Should the engine be gone or hang, nobody waits for it.
         self.tie.cut()
+
+
+@dataclass(slots=True)
+class _Ended:
+    """Holds back what may be the beginning of the mark that ends a stream."""
+
+    mark: bytes
+    over: bool = False
+    _held: bytes = b""
+
+    def take(self, data: bytes) -> bytes:
+        """Give what is not the mark."""
+        data = self._held + data
+        at = data.rfind(self.mark[:1])
+        if at >= 0 and self.mark.startswith(data[at:]):
+            self.over = data[at:] == self.mark
+            self._held = data[at:]
+            return data[:at]
+        self._held = b""
+        return data
 
 
 @contextlib.contextmanager

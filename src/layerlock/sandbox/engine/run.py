@@ -14,11 +14,10 @@ from pathlib import Path
 from layerlock.errors import SandboxUnavailable
 from layerlock.io.atomic import remove_tree
 from layerlock.sandbox.docker import Missing
-from layerlock.sandbox.engine.connection import OUTPUT
-from layerlock.sandbox.engine.layout import ENDED, Returned, container
+from layerlock.sandbox.engine.layout import Returned, container
 from layerlock.sandbox.engine.lifetime import Running, running
 from layerlock.sandbox.engine.station import WHOLE, Station
-from layerlock.sandbox.engine.trees import TooLarge, received, single
+from layerlock.sandbox.engine.trees import TooLarge, received, single, sizes
 from layerlock.sandbox.engine.watch import Watch
 from layerlock.sandbox.guard import Guard, tree_bytes
 from layerlock.sandbox.log import Log
@@ -28,8 +27,6 @@ from layerlock.sandbox.spec import Outcome, SandboxSpec
 NAME = "docker"
 _ANY = 16 << 30
 _SMALL = 16 << 20
-_ROOM = 1 << 20
-"""What an archive may take besides its files, so that a full output is not taken for too large a one."""
 
 
 def run(
@@ -71,46 +68,44 @@ def _followed(
     cancel: threading.Event | None,
 ) -> Outcome:
     watch = Watch(engine=station.engine, container=held.id, loader=station.images.loader, limits=spec.limits)
+    report = _Report(watch=watch)
     over = threading.Event()
     with _guarded(spec, held, watch, _size(spec, held, returned, over), cancel) as guard:
         started = time.monotonic()
-        held.tie.send(b"go\n")
-        report = _follow(held, lines, watch, guard)
+        ended = held.follow(_logged(lines, guard), report.take)
         seconds = time.monotonic() - started
         over.set()
     lines.finish()
-    if report is None and not guard.reason:
+    if not ended and not guard.reason:
         raise SandboxUnavailable("the container ended early; was the engine stopped?")
-    if report is not None and report.code is None and not guard.reason:
+    if report.code is None and not guard.reason:
         raise refusal(lines.last)
     if not guard.reason:
         _bring_back(spec, station, held, returned, guard)
-    return guard.outcome(report.code if report else None, seconds, NAME)
+    return guard.outcome(report.code, seconds, NAME)
 
 
 @dataclass(slots=True)
 class _Report:
+    """What the container's own shell and bubblewrap tell: the exit status, and the kernel's accounts."""
+
+    watch: Watch
     code: int | None = None
 
+    def take(self, line: str) -> None:
+        if line.startswith("account "):
+            self.watch.account(line.split()[1:])
+        else:
+            with contextlib.suppress(ValueError):
+                self.code = json.loads(line).get("exit-code", self.code)
 
-def _follow(held: Running, lines: Log, watch: Watch, guard: Guard) -> _Report | None:
-    """Carry output and reports until the sandbox has ended; None where its end was not reported."""
-    report, partial_line = _Report(), b""
-    for stream, data in held.tie.frames():
-        if stream == OUTPUT:
-            if not lines.take(data):
-                guard.end("log_overflow")
-            continue
-        *whole, partial_line = (partial_line + data).split(b"\n")
-        for line in whole:
-            if line.decode() == ENDED:
-                return report
-            if line.startswith(b"account "):
-                watch.account(line.decode().split()[1:])
-            else:
-                with contextlib.suppress(ValueError):
-                    report.code = json.loads(line).get("exit-code", report.code)
-    return None
+
+def _logged(lines: Log, guard: Guard) -> Callable[[bytes], None]:
+    def take(data: bytes) -> None:
+        if not lines.take(data):
+            guard.end("log_overflow")
+
+    return take
 
 
 @contextlib.contextmanager
@@ -157,16 +152,16 @@ def _sent_bytes(held: Running, place: str, most: int, over: threading.Event) -> 
 
     Nothing is counted when the sandbox is over: then the output is counted as it is brought back.
     """
-    total = 0
     with (
         contextlib.suppress(SandboxUnavailable, Missing),
         contextlib.closing(held.engine.fetch(held.id, place)) as pieces,
     ):
-        for piece in pieces:
-            total += len(piece)
-            if over.is_set() or total > most + _ROOM:
-                break
-    return 0 if over.is_set() else max(0, total - _ROOM)
+        for total in sizes(pieces):
+            if over.is_set():
+                return 0
+            if total > most:
+                return total
+    return 0
 
 
 def _bring_back(

@@ -6,6 +6,7 @@ archives from the network, below one folder and without following a link.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tarfile
@@ -130,6 +131,15 @@ def received(pieces: Iterator[bytes], target: Path, *, most: int, strict: bool) 
     finally:
         if fresh.exists():
             remove_tree(fresh)
+
+
+def sizes(pieces: Iterator[bytes]) -> Iterator[int]:
+    """Give the bytes of the files so far of a tree that an engine sends, after each; ends at the first oddity."""
+    total = 0
+    with contextlib.suppress(Damaged, Refused):
+        for member in TarReader(pieces):
+            total += member.size
+            yield total
 
 
 def single(pieces: Iterator[bytes], *, most: int) -> bytes | None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from layerlock.errors import BuildFailed, SandboxUnavailable
 from layerlock.sandbox.bwrap import ISOLATION
 from layerlock.sandbox.docker import Engine
-from layerlock.sandbox.engine.connection import OUTPUT
 from layerlock.sandbox.engine.image import Images
-from layerlock.sandbox.engine.layout import ENDED, GIVEN, SUPERVISOR, Bind, Container, Way
+from layerlock.sandbox.engine.layout import GIVEN, SUPERVISOR, Bind, Container, Way
 from layerlock.sandbox.engine.lifetime import running
 from layerlock.sandbox.engine.trees import Sent
 from layerlock.sandbox.probe import explain
@@ -121,17 +120,11 @@ def _works(way: Way, engine: Engine, images: Images, folder: Path) -> bool:
 
 
 def _tried(engine: Engine, container: Container) -> tuple[str, str]:
-    said, report = b"", b""
+    said: list[bytes] = []
+    report: list[str] = []
     with running(engine, container) as held:
-        held.tie.send(b"go\n")
-        for stream, data in held.tie.frames():
-            if stream == OUTPUT:
-                said += data
-            else:
-                report += data
-            if ENDED.encode() in report:
-                break
-    return said.decode(errors="replace"), report.decode(errors="replace")
+        held.follow(said.append, report.append)
+    return b"".join(said).decode(errors="replace"), "\n".join(report)
 
 
 def _ours(made: Path) -> bool:
