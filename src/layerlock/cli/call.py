@@ -68,6 +68,7 @@ class Call:
             jobs=surroundings.jobs(self.options, self.variables),
             offline=bool(self.option("offline")),
             keep_failed=bool(self.option("keep_failed")),
+            sandbox=surroundings.sandbox(self.options, self.variables),
         )
 
     @cached_property
