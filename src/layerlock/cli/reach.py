@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layerlock.cli.settings import Settings
 from layerlock.io.archives import unpack_deb
@@ -19,6 +21,9 @@ from layerlock.sources.origins import Origins
 from layerlock.store.local import LocalStore
 from layerlock.workflows.planning import deb_pin
 from layerlock.workflows.supplier import StoreSupplier
+
+if TYPE_CHECKING:
+    from layerlock.sandbox.engine.station import Station
 
 
 def make_reach(settings: Settings) -> Reach:
@@ -44,6 +49,24 @@ def find_program(store: LocalStore, supplier: StoreSupplier) -> Program:
         SandboxUnavailable: neither works here.
     """
     return find(lambda debs: _unpacked(debs, store, supplier), probe)
+
+
+def open_engine(settings: Settings, store: LocalStore, supplier: StoreSupplier) -> Station:
+    """Make the docker engine ready that the environment names.
+
+    Raises:
+        SandboxUnavailable: there is none, or it cannot run sandboxes.
+    """
+    from layerlock.sandbox.engine.station import WHOLE, open_station  # noqa: PLC0415 - brings `docker` in
+
+    return open_station(
+        settings.environment,
+        lambda debs: _unpacked(debs, store, supplier),
+        store.scratch,
+        machine=platform.machine(),
+        # Where folders cannot be mounted, what a build leaves in /build is of use only to a person who looks at it.
+        returned=WHOLE if settings.keep_failed else ("/out", "/build/report.json"),
+    )
 
 
 def _unpacked(debs: tuple[Deb, ...], store: LocalStore, supplier: StoreSupplier) -> Path:
