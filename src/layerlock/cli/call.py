@@ -59,10 +59,14 @@ class Call:
     @cached_property
     def settings(self) -> Settings:
         """The driver's settings."""
+        return self.settings_for(self.root)
+
+    def settings_for(self, repository: Path) -> Settings:
+        """Give the driver's settings with another recipe repository."""
         from layerlock.cli.settings import Settings  # noqa: PLC0415 - not every verb needs the driver
 
         return Settings(
-            repository=self.root,
+            repository=repository,
             store=self.store,
             environment=self.variables,
             jobs=surroundings.jobs(self.options, self.variables),

@@ -81,6 +81,9 @@ def collect(layout: Layout, keeps: Mapping[str, Keep], *, dry_run: bool, most: i
                         _remove_scratch(path)
                     else:
                         _remove(layout, path)
+                for path in scratches:
+                    if not os.path.lexists(path):
+                        _remove_scratch(path)  # of one that died early there is but the lock file
                 for path, _ in stale:
                     path.with_suffix(".json").unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
