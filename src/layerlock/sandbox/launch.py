@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -32,7 +33,8 @@ from layerlock.sandbox.spec import Limits, SandboxSpec
 from layerlock.sandbox.warden import warden
 
 _START = 60.0
-_BRAKE = 4096
+_BRAKE = 256
+_BRAKE_OF_ALL = 4096
 # One instruction of classic BPF, "return SECCOMP_RET_ALLOW": the filter is a gate, not a policy.
 _ALLOW = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
 _MIB = 1024 * 1024
@@ -209,15 +211,21 @@ def _first(stack: contextlib.ExitStack, status: int) -> tuple[int, int]:
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    # Far above the limit: this one is only there to brake a fork bomb until the guard or the pids group sees it,
-    # and a command that it refuses would fail without a word of why.
-    most_processes = limits.processes + _BRAKE
+    # Above the limit: this one is only there to brake a fork bomb of an ordinary user until the guard sees it, and a
+    # command that it refuses would fail without a word of why. Since Linux 5.14 the sandbox's user namespace is counted
+    # by itself, so that a little room does; before, all of the user's processes are, and each may need room for the rest.
+    most_processes = limits.processes + (_BRAKE if _counted_apart() else _BRAKE_OF_ALL)
     table = (*RLIMITS, (resource.RLIMIT_NPROC, most_processes, most_processes))
     with contextlib.suppress(ProcessLookupError):
         for which, soft, hard in table:
             _, most = resource.prlimit(pid, which)
             most = hard if most == resource.RLIM_INFINITY else min(hard, most)
             resource.prlimit(pid, which, (min(soft, most), most))
+
+
+def _counted_apart() -> bool:
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[FileIO, FileIO]:
