@@ -288,7 +288,8 @@ def _host_config(client: Any, container: Container) -> Any:
         memswap_limit=limits.memory,
         pids_limit=processes,
         ulimits=[
-            docker.types.Ulimit(name=name, soft=soft, hard=hard) for name, soft, hard in rlimits(limits)
+            docker.types.Ulimit(name=name, soft=soft, hard=hard)
+            for name, soft, hard in rlimits(limits, apart=False)
         ],
         mounts=[
             docker.types.Mount(bind.target, str(bind.source), type="bind", read_only=not bind.writable)
