@@ -37,6 +37,11 @@ class Pin:
     shell: str
     shell_debs: tuple[Deb, ...]
 
+    @property
+    def packages(self) -> tuple[Deb, ...]:
+        """Every package that either sandbox may need."""
+        return (*self.debs, *self.shell_debs)
+
     def started(self, program: str, folder: Path) -> tuple[str, ...]:
         """Give the command that starts a program of the packages, unpacked into `folder`, by their own loader."""
         libraries = ":".join(str(folder / place) for place in self.libraries)

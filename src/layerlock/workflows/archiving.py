@@ -144,7 +144,7 @@ def _sandbox_program(plan: Plan) -> list[Need]:
     return [
         Need(pin=deb_pin("sandbox-program", deb), needed_by=f"sandbox-program/{deb.name}")
         for pin in pins
-        for deb in pin.debs
+        for deb in pin.packages
     ]
 
 

@@ -277,11 +277,11 @@ def _program(driver: Driver) -> set[str]:
     if found is None:
         return set()
     try:
-        for deb in found.debs:
+        for deb in found.packages:
             driver.supplier.fetch(deb_pin("sandbox-program", deb))
     except LayerlockError:
         return set()  # The host's own is the way out, there as here.
-    return {deb.sha256 for deb in found.debs}
+    return {deb.sha256 for deb in found.packages}
 
 
 def _keep(driver: Driver, judged: Judged, rebuilder: Rebuilder, keep: Path | None) -> Kept:

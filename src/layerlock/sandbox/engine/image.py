@@ -70,7 +70,7 @@ class Images:
             return self._known[key]
 
     def _ensured(self, root: Path | None, owner: tuple[int, int]) -> str:
-        packages = [deb.sha256 for deb in (*self.pin.debs, *self.pin.shell_debs)]
+        packages = [deb.sha256 for deb in self.pin.packages]
         around = digest({"format": _FORMAT, "packages": packages, "owner": list(owner)})[:16]
         if root is None:
             tag = f"layerlock/program:{around}"
