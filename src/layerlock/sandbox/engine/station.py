@@ -60,7 +60,7 @@ def open_station(
     if pin is None:
         raise SandboxUnavailable(f"no sandbox program is pinned for {machine}")
     sweep(engine)
-    images = Images(engine=engine, pin=pin, folder=provide((*pin.debs, *pin.shell_debs)))
+    images = Images(engine=engine, pin=pin, folder=provide(pin.packages))
     return Station(
         engine=engine,
         images=images,
