@@ -178,3 +178,9 @@ class NoHistory(LayerlockError):
     """The repository's history cannot be read, is cut short, or does not hold what was asked for."""
 
     exit_code = 25
+
+
+class AuditFailed(LayerlockError):
+    """An audit found what is as bad as, or worse than, what it was told to fail on."""
+
+    exit_code = 28

@@ -1,0 +1,15 @@
+"""Every check there is, in the order in which they are listed. A new check is one function and one row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from layerlock.audit import pins, runtimes, skips
+from layerlock.audit.check import Check
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *pins.CHECKS,
+    *skips.CHECKS,
+    *runtimes.CHECKS,
+)
+"""All checks, each area's together."""
