@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerlock.audit.memo import Memo
 from layerlock.io.repository import Repository
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock
@@ -61,6 +62,7 @@ class Subject:
         reach: how the network is reached, made when it is called; None unless checks of the network were asked for.
         deep: whether whole files are to be fetched and hashed, where their size alone would do.
         today: the day that dates are judged by.
+        memo: what was found out for another layer of the same audit.
     """
 
     repository: Repository
@@ -74,6 +76,7 @@ class Subject:
     reach: Callable[[], Reach] | None
     deep: bool
     today: datetime.date
+    memo: Memo = field(default_factory=Memo)
 
     @property
     def name(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import pins, runtimes, skips
+from layerlock.audit import pins, runtimes, skips, stored, unused
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
     *pins.CHECKS,
+    *stored.CHECKS,
+    *unused.CHECKS,
     *skips.CHECKS,
     *runtimes.CHECKS,
 )

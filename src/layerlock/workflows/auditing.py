@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerlock.audit.check import Check
+from layerlock.audit.memo import Memo
 from layerlock.audit.pins import RECIPES, unpinned
 from layerlock.audit.skips import judged
 from layerlock.audit.subject import Contents, Subject
@@ -92,7 +93,7 @@ class Audited:
 
 def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audited:
     """Run the checks over layers. What a recipe skips is told apart; a finding of several layers is told once."""
-    checks = choice.checks()
+    checks, memo = choice.checks(), Memo()
     gathered: dict[tuple[Finding, str], list[str]] = {}
     unbuilt = []
     audited = tuple(layers)
@@ -100,7 +101,7 @@ def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audit
     known = {check.name: check for check in CHECKS}
     for layer in audited:
         try:
-            subject = make_subject(driver, layer, choice)
+            subject = make_subject(driver, layer, choice, memo)
         except LayerlockError as error:
             gathered.setdefault((finding_of(RECIPES, layer, error), ""), []).append(layer)
             continue
@@ -138,7 +139,7 @@ def audit_zip(driver: Driver, path: Path, choice: Choice) -> Audited:
     )
 
 
-def make_subject(driver: Driver, layer: str, choice: Choice) -> Subject:
+def make_subject(driver: Driver, layer: str, choice: Choice, memo: Memo | None = None) -> Subject:
     """Put together what checks look at. Nothing is built or fetched.
 
     Raises:
@@ -162,6 +163,7 @@ def make_subject(driver: Driver, layer: str, choice: Choice) -> Subject:
         reach=choice.reach,
         deep=choice.deep,
         today=choice.today,
+        memo=memo or Memo(),
     )
     return replace(subject, contents=_contents(subject))
 
