@@ -215,7 +215,7 @@ PINNED = Check(
     needs="nothing",
     severity=Severity.ERROR,
     explanation="Every source, patch, wheel and Debian package has a sha256, every checkout a commit and a tree hash. "
-    "A commit alone says nothing of submodules and is a SHA-1. Debian packages stand in an index with a verified signature.",
+    "A commit alone says nothing of submodules and is a SHA-1. Debian packages stand in an index that is signed.",
     run=_pinned,
 )
 PLAIN_HTTP = Check(

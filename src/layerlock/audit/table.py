@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import pins, runtimes, skips, stored, unused
+from layerlock.audit import licences, pins, runtimes, skips, stored, unused
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -12,6 +12,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *stored.CHECKS,
     *unused.CHECKS,
     *skips.CHECKS,
+    *licences.CHECKS,
     *runtimes.CHECKS,
 )
 """All checks, each area's together."""

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from layerlock.audit.check import Check
     from layerlock.cli.call import Call
-    from layerlock.workflows.auditing import Audited, Choice, Told
+    from layerlock.workflows.auditing import Audited, Choice, Collected, Told
 
 HELP = Help(
     about="Looks at layers, or at a layer zip from anywhere, and says what is wrong: with pins and locks, with what "
     "moved upstream, with licences, with scripts and patches, and with what the layer holds. Nothing is built. Checks "
     "that need the network run with --online alone. A layer's recipe can leave findings out by [[layer.audit.skip]], "
     "with a reason. Findings at least as bad as --fail-on end it with an exit code of its own.",
-    writes="nothing, but for the file that --sarif names.",
+    writes="nothing, but for the file that --sarif and the folder that --notices names.",
     examples=("layerlock audit cv", "layerlock audit --online --deep", "layerlock audit --explain tag-moved"),
     related=("show", "lock", "verify"),
 )
@@ -50,6 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=THRESHOLDS, metavar="HOW-BAD", help="error (the default), warning, note or never"
     )
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 too")
+    parser.add_argument(
+        "--notices", metavar="DIR", help="collect the licence texts of what ships below DIR, a folder a layer"
+    )
     parser.add_argument(
         "--all", action="store_true", help="list every finding, not the first ones of a check"
     )
@@ -133,13 +136,34 @@ def _choice(call: Call) -> Choice:
 
 
 def _audited(call: Call, layers: list[str], zips: list[Path]) -> list[Audited]:
-    from layerlock.workflows.auditing import audit_layers, audit_zip  # noqa: PLC0415 - as above
+    from layerlock.workflows.auditing import audit_layers, audit_zip, collect_notices  # noqa: PLC0415 - as above
 
     choice = _choice(call)
+    collected: tuple[Collected, ...] = ()
     named = layers or ([] if zips else list(call.repository.names("layers")))
     with call.driver() as driver:
         made = [audit_layers(driver, named, choice)] if named else []
-        return [*made, *(audit_zip(driver, path, choice) for path in zips)]
+        made += [audit_zip(driver, path, choice) for path in zips]
+        if call.option("notices"):
+            collected = collect_notices(driver, named, choice, call.current / call.options.notices)
+    for each in collected:
+        _tell_notices(call, each)
+    return made
+
+
+def _tell_notices(call: Call, collected: Collected) -> None:
+    from layerlock.ui.text import count  # noqa: PLC0415 - as above
+
+    text = f"{call.shown(collected.folder)}: {count(collected.texts, 'licence text')} of {collected.layer}"
+    if collected.missing:
+        text += f"\n  none found: {', '.join(collected.missing)}"
+    fields = {
+        "layer": collected.layer,
+        "notices": str(collected.folder),
+        "texts": collected.texts,
+        "missing": collected.missing,
+    }
+    call.result(text, fields)
 
 
 def _tell(call: Call, audited: list[Audited]) -> None:

@@ -139,6 +139,29 @@ def audit_zip(driver: Driver, path: Path, choice: Choice) -> Audited:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """The licence texts that were written for a layer: where, how many, and what has none."""
+
+    layer: str
+    folder: Path
+    texts: int
+    missing: tuple[str, ...]
+
+
+def collect_notices(
+    driver: Driver, layers: Iterable[str], choice: Choice, folder: Path
+) -> tuple[Collected, ...]:
+    """Write the licence texts of everything that ships in layers below `folder`, one folder a layer."""
+    from layerlock.audit.notices import write  # noqa: PLC0415 - an audit alone does without archives
+
+    made = []
+    for layer in layers:
+        texts, missing = write(make_subject(driver, layer, choice), folder)
+        made.append(Collected(layer=layer, folder=folder / layer, texts=texts, missing=missing))
+    return tuple(made)
+
+
 def make_subject(driver: Driver, layer: str, choice: Choice, memo: Memo | None = None) -> Subject:
     """Put together what checks look at. Nothing is built or fetched.
 
