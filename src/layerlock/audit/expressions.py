@@ -52,7 +52,7 @@ def problem(expression: str) -> str | None:
 def licences(expression: str) -> tuple[str, ...]:
     """Give the licences of a valid expression, each with its exception, in order and once."""
     parsed = _licensing().parse(expression)
-    return tuple(dict.fromkeys(str(leaf.render()) for leaf in parsed.literals))
+    return tuple(dict.fromkeys(str(leaf.render()) for leaf in parsed.get_literals()))
 
 
 def objections(expression: str, policy: LicencePolicy, package: str) -> tuple[Objection, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -70,6 +70,13 @@ def holds(text: str, terms: Terms) -> bool:
             return False
     # A title and nothing behind it is a mention; the shortest of these texts has 7,000 characters.
     return len(text) - place > 5000
+
+
+def lacking(bodies: Sequence[str], terms: Terms) -> bool:
+    """Say whether the licence's own text, or that of its exception, is in none of several texts."""
+    if terms.title and not any(holds(body, terms) for body in bodies):
+        return True
+    return bool(terms.exception) and not any(terms.exception in body for body in bodies)
 
 
 def _expressions(subject: Subject) -> Iterator[Finding]:
@@ -139,7 +146,7 @@ def _texts(subject: Subject) -> Iterator[Finding]:
             )
         for licence in licences_of(recipe):
             terms = terms_of(licence)
-            if terms is not None and terms.title and not any(holds(body, terms) for body in bodies):
+            if terms is not None and lacking(bodies, terms):
                 yield LICENCE_TEXTS.found(
                     recipe.name,
                     f"{recipe.name} is under {licence}, whose text is not in the layer, at most a mention of it",
@@ -168,8 +175,7 @@ def source_of(subject: Subject, recipe: PackageRecipe) -> str:
     debian = debian_source(subject, recipe)
     if debian is not None:
         return f"the Debian source package {debian[0]} {debian[1]}"
-    count = len(recipe.sources) + len(recipe.patches)
-    return f"the {count} pinned sources and patches of the recipe" if count else "not stated in the recipe"
+    return "the pinned sources and patches of the recipe" if recipe.sources else "not stated in the recipe"
 
 
 def debian_source(subject: Subject, recipe: PackageRecipe) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from typing import Final
 from layerlock.audit.licences import (
     LICENCE_FILE,
     debian_source,
-    holds,
+    lacking,
     licences_of,
     shipped_packages,
     source_of,
@@ -247,6 +247,6 @@ def missing(notices: tuple[Notices, ...]) -> tuple[str, ...]:
         bodies = [body.decode(errors="replace") for _, body in notice.texts]
         for licence in licences_of(notice.recipe):
             terms = terms_of(licence)
-            if terms is not None and terms.title and not any(holds(body, terms) for body in bodies):
+            if terms is not None and lacking(bodies, terms):
                 found.append(f"{notice.recipe.name} ({licence})")
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import licences, pins, runtimes, skips, stored, unused
+from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -13,6 +13,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *unused.CHECKS,
     *skips.CHECKS,
     *licences.CHECKS,
+    *scripts.CHECKS,
+    *lint.CHECKS,
     *runtimes.CHECKS,
 )
 """All checks, each area's together."""

@@ -39,6 +39,7 @@ class Terms:
     licences: tuple[str, ...] = item("The licences, as SPDX has them.")
     text: str = item("The name of the text.", default="")
     title: tuple[str, ...] = item("Words by which the text is known.", default=())
+    exception: str = item("Words by which the text of an exception is known.", default="")
     asks: tuple[Literal["source", "replaceable"], ...] = item("What is asked besides the text.", default=())
     summary: str = item("What to do, in a sentence.")
 
