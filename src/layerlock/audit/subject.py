@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerlock.audit.journal import Journal
 from layerlock.audit.memo import Memo
 from layerlock.io.repository import Repository
 from layerlock.model.layer import LayerRecipe
@@ -62,6 +63,7 @@ class Subject:
         reach: how the network is reached, made when it is called; None unless checks of the network were asked for.
         deep: whether whole files are to be fetched and hashed, where their size alone would do.
         today: the day that dates are judged by.
+        journal: which addresses answered already today, where the network is asked at all.
         memo: what was found out for another layer of the same audit.
     """
 
@@ -76,6 +78,7 @@ class Subject:
     reach: Callable[[], Reach] | None
     deep: bool
     today: datetime.date
+    journal: Journal | None = None
     memo: Memo = field(default_factory=Memo)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused
+from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused, upstream
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -16,5 +16,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     *scripts.CHECKS,
     *lint.CHECKS,
     *runtimes.CHECKS,
+    *upstream.CHECKS,
 )
 """All checks, each area's together."""

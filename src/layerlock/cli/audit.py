@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--deep", action="store_true", help="with --online: fetch every file from every address, and hash it"
     )
     parser.add_argument(
+        "--again", action="store_true", help="with --online: ask addresses that answered well today once more"
+    )
+    parser.add_argument(
         "--fail-on", choices=THRESHOLDS, metavar="HOW-BAD", help="error (the default), warning, note or never"
     )
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 too")
@@ -131,6 +134,7 @@ def _choice(call: Call) -> Choice:
         skip=frozenset(call.option("skip", ())),
         reach=reach if call.option("online") else None,
         deep=bool(call.option("deep")),
+        again=bool(call.option("again")),
         today=datetime.datetime.now(datetime.UTC).date(),
     )
 

@@ -72,7 +72,7 @@ class Asker:
         self._certificates = certificates
         self._local = threading.local()
 
-    def answer(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def answer(self, url: str, headers: dict[str, str], *, method: str = "GET") -> requests.Response:
         """Ask, and wait for the headers of the answer, for no longer than patience has it.
 
         The asking is done by a thread: each of name look-up, redirects and dripping headers can hang in a place
@@ -88,11 +88,13 @@ class Asker:
         def ask() -> None:
             outcome: requests.Response | BaseException
             try:
-                outcome = session.get(
+                outcome = session.request(
+                    method,
                     url,
                     headers={"Accept-Encoding": "identity", **headers},
                     timeout=(self._patience.connect, self._patience.read),
                     stream=True,
+                    allow_redirects=True,
                 )
             except BaseException as error:  # handed to the thread that waits
                 outcome = error

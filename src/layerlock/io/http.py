@@ -28,6 +28,8 @@ _ANNOUNCE: Final = 0.1
 """Seconds between two reports of progress."""
 
 _LARGEST: Final = 16 << 30
+_NO_HEAD: Final = frozenset({400, 403, 405, 501})
+"""What servers answer that do not know HEAD, or addresses that were signed for GET alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +152,28 @@ class Fetcher:
         except Failed as error:
             raise AllFailed(redact(url), ((redact(url), error.why),)) from None
 
+    def size(self, url: str) -> int | None:
+        """Ask how many bytes `url` has, without them; None where the server does not say. Raises AllFailed."""
+
+        def attempt() -> int | None:
+            with self._asker.answer(url, {}, method="HEAD") as response:
+                if response.status_code == 200:
+                    return _length(response.headers.get("Content-Length", ""))
+                if response.status_code not in _NO_HEAD:
+                    raise refused(response)
+            # Some servers answer HEAD with a refusal where they would give the file: one byte of it is asked for.
+            with self._asker.answer(url, {"Range": "bytes=0-0"}) as response:
+                if response.status_code == 206:
+                    return _length(response.headers.get("Content-Range", "").rpartition("/")[2])
+                if response.status_code != 200:
+                    raise refused(response)
+                return _length(response.headers.get("Content-Length", ""))
+
+        try:
+            return self._patiently(attempt, lambda _: None)
+        except Failed as error:
+            raise AllFailed(redact(url), ((redact(url), error.why),)) from None
+
     def _from_any(
         self,
         urls: Iterable[str],
@@ -239,6 +263,10 @@ class Fetcher:
             self._asker.receive(response, take, lambda: partial.size, _LARGEST if size is None else size)
         if size is not None and partial.size < size:
             raise Failed(f"it ends after {partial.size} of {size} bytes", again=True)
+
+
+def _length(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _resumes_at(response: requests.Response, position: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerlock.audit.check import Check
+from layerlock.audit.journal import Journal
 from layerlock.audit.memo import Memo
 from layerlock.audit.pins import RECIPES, unpinned
 from layerlock.audit.skips import judged
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """What is asked of an audit: the checks to run and to leave out (none named: all), and how far to look."""
+    """What is asked of an audit: the checks to run and to leave out (none named: all), and how far to look.
+
+    `again` asks addresses that answered well on the same day once more.
+    """
 
     only: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
     reach: Callable[[], Reach] | None = None
     deep: bool = False
+    again: bool = False
     today: datetime.date
 
     def checks(self) -> tuple[Check, ...]:
@@ -186,6 +191,7 @@ def make_subject(driver: Driver, layer: str, choice: Choice, memo: Memo | None =
         reach=choice.reach,
         deep=choice.deep,
         today=choice.today,
+        journal=_journal(driver, choice),
         memo=memo or Memo(),
     )
     return replace(subject, contents=_contents(subject))
@@ -219,6 +225,12 @@ def _plan(driver: Driver, layer: str, closure: Closure, lock: Lock | None) -> Pl
     if not unpinned(closure, pins):
         return plan_layer(driver.repository, layer, guest_code(), pins)
     return None
+
+
+def _journal(driver: Driver, choice: Choice) -> Journal | None:
+    if choice.reach is None:
+        return None
+    return Journal(driver.store.root / "audit" / "answers.jsonl", choice.today, forget=choice.again)
 
 
 def _contents(subject: Subject) -> Contents | None:
