@@ -222,7 +222,7 @@ def _superseded(subject: Subject) -> Iterator[Finding]:
                     f"{about.name}/{deb.name}",
                     f"{deb.name} {deb.version} of {about.name} is superseded by {newer.version}"
                     + (", a security update" if place is security else ""),
-                    hint=f"{about.name} takes its packages from {about.suite} alone: decide whether it matters for builds"
+                    hint=f"{about.name} takes its packages from {about.suite} alone: decide whether it matters"
                     if place is security
                     else f"to move to it: nox -s update -- {about.name}",
                     location=_deb_line(subject, about.name, number),

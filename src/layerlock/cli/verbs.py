@@ -10,6 +10,7 @@ VERBS: dict[str, str] = {
     "show": "list layers and packages, or what one of them is made of",
     "diff": "say what differs between two zips, trees or locks, and why",
     "audit": "look for what is wrong with a layer's pins, licences, sources and contents",
+    "update": "move pins to newer releases, in the recipe and the locks",
     "history": "list the past locks of a layer, out of git",
     "log": "print the log of a build",
     "shell": "open a shell in the sandbox of a build",
