@@ -139,10 +139,15 @@ def _package(
     text = path.read_text(encoding="utf-8")
     values = {steps: value for change in changes for steps, value in change.values.items()}
     new = edited(text, _with_version(text, recipe, changes, values), shown)
+    before = _sizes(repository, layers)
     with _all_or_nothing([path, *(repository.lock_path(layer) for layer in layers)]):
         write_bytes(path, new.encode())
         relocked = _relock(driver, layers, recipe.name)
-        moved = [_with_sizes(repository, layers, change.moved) for change in changes]
+        after = _sizes(repository, layers)
+    moved = [
+        replace(c.moved, size_before=before.get(c.moved.key), size_after=after.get(c.moved.key))
+        for c in changes
+    ]
     return Updated(
         name=recipe.name,
         moved=tuple(moved),
@@ -259,13 +264,10 @@ def _relock(driver: Driver, layers: tuple[str, ...], name: str) -> tuple[Relocke
     return tuple(lock_layer(fresh, layer, frozenset({name}), together) for layer in layers)
 
 
-def _with_sizes(repository: Repository, layers: tuple[str, ...], moved: Moved) -> Moved:
-    """Add the size of the new file, as the lock has it now. That of the old one went with the old lock."""
-    for layer in layers:
-        pin = read_lock(repository.lock_path(layer), layer).source(moved.key)
-        if isinstance(pin, LockedFile):
-            return replace(moved, size_after=pin.size)
-    return moved
+def _sizes(repository: Repository, layers: Iterable[str]) -> dict[str, int]:
+    """Give the size of every file that locks pin, by its key."""
+    locks = (read_lock(repository.lock_path(layer), layer) for layer in layers)
+    return {pin.key: pin.size for lock in locks for pin in lock.sources if isinstance(pin, LockedFile)}
 
 
 @contextmanager
