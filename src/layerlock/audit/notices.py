@@ -167,9 +167,11 @@ def _from_zip(place: Path, strip: int, folder: str, *, deep: bool = False) -> It
 
 def _inside(name: str, strip: int, folder: str) -> str | None:
     """Give a member's path below the part of the source that is built; None for what stands outside of it."""
+    if name.startswith("/") or ".." in name.split("/"):
+        return None
     parts = [part for part in name.split("/") if part not in ("", ".")][strip:]
     within = folder.split("/") if folder else []
-    if ".." in parts or name.startswith("/") or parts[: len(within)] != within:
+    if parts[: len(within)] != within:
         return None
     rest = parts[len(within) :]
     return "/".join(rest) if rest else None

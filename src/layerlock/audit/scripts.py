@@ -18,15 +18,15 @@ _START: Final = r"(?:^|[;&|({`!]|\b(?:then|do|else|exec|sudo|env|time)\b)\s*(?:[
 
 _FETCHES: Final = re.compile(
     _START + r"(?:curl|wget|aria2c|rsync|scp|svn|hg|apt|apt-get|npm|yarn|cargo|go\s+get"
-    r"|git\s+(?:-\S+\s+)*(?:clone|fetch|pull|submodule)"
-    r"|(?:python3?(?:\.\d+)?\s+(?:-\S\s+)*-m\s+)?pip3?\s+(?:install|download|wheel)(?![^;&|]*--no-index))(?=\s|$)",
+    r"|git\s+(?:-\S+\s+(?:\S+=\S*\s+)?)*(?:clone|fetch|pull|submodule)"
+    r"|(?:python3?(?:\.\d+)?\s+(?:-\S\s+)*-m\s+)?pip3?\s+(?:install|download|wheel)(?![^;&|]*--no-index))(?=[\s;&|)`]|$)",
     re.MULTILINE,
 )
 _PIPED: Final = re.compile(
     r"\b(?:curl|wget)\b[^;&\n]*\|\s*(?:sudo\s+)?(?:/\S*/)?(?:ba|da|z|k)?sh\b|\b(?:ba)?sh\s+<\(\s*(?:curl|wget)\b"
 )
 _PROCESSOR: Final = re.compile(
-    r"/proc/cpuinfo|/sys/devices/system/cpu|" + _START + r"lscpu(?=\s|$)", re.MULTILINE
+    r"/proc/cpuinfo|/sys/devices/system/cpu|" + _START + r"lscpu(?=[\s;&|)`]|$)", re.MULTILINE
 )
 _NATIVE: Final = re.compile(r"-m(?:arch|cpu|tune)=native\b|\btarget-cpu=native\b|-x[Hh]ost\b")
 _JOBS: Final = re.compile(_START + r"\$?\(?nproc\b|\$\(\s*nproc\b|`nproc\b", re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from layerlock import __version__
 from layerlock.audit.check import Check
@@ -77,7 +78,7 @@ def _location(finding: Finding) -> dict[str, Any]:
     if finding.location is None:
         return {"logicalLocations": logical}
     place: dict[str, Any] = {
-        "artifactLocation": {"uri": finding.location.file, "uriBaseId": "REPOSITORY"},
+        "artifactLocation": {"uri": quote(finding.location.file), "uriBaseId": "REPOSITORY"},
     }
     if finding.location.line is not None:
         place["region"] = {"startLine": finding.location.line}
