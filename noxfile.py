@@ -71,7 +71,12 @@ for _recipe in sorted(Path("recipes/layers").glob("*.toml")):
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")
+verb_session("check", "Rebuild under other circumstances and compare: nox -s check -- cv")
+verb_session("audit", "Look for what is wrong with layers: nox -s audit -- cv --online")
+verb_session("update", "Move pins to newer releases: nox -s update -- numpy")
 verb_session("fetch", "Bring every source of a layer into the store: nox -s fetch -- cv")
+verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
+verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
 
 
 @nox.session
@@ -98,7 +103,7 @@ def ci(session: nox.Session) -> None:
 
 @nox.session
 def prove(session: nox.Session) -> None:
-    """Build cv twice from nothing, differently, and compare everything; writes docs/reproducibility.md."""
+    """Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md."""
     run("dev", "python", "-m", "tools.prove", *session.posargs)
 
 

@@ -57,9 +57,20 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
     assert sessions["layer-fresh"] == "A layer that was just added"
     broken = next(name for name in sessions if name.startswith("layer-broken"))
     assert not sessions[broken]  # building it says what is wrong, and where
-    assert {"build", "lock", "record", "fetch", "tests", "lint", "ci", "prove", "bench", "schema"} <= set(
-        sessions
-    )
+    assert {
+        "build",
+        "lock",
+        "record",
+        "fetch",
+        "reproduce",
+        "archive",
+        "tests",
+        "lint",
+        "ci",
+        "prove",
+        "bench",
+        "schema",
+    } <= set(sessions)
     assert all(sessions[name] for name in sessions if name != broken)
 
 

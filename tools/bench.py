@@ -26,7 +26,7 @@ import tomli
 
 from layerlock.io.nar import nar_sha256
 from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
-from tools.prove import digest, remove
+from tools.files import digest, remove
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 LAYERS = ("cv", "cv-small")

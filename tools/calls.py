@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,24 @@ class Called:
         return [event for event in self.events if event["event"] == kind]
 
 
-def call(*arguments: str, events: Path | None = None) -> Called:
+def call(
+    *arguments: str,
+    events: Path | None = None,
+    failing: bool = False,
+    command: Sequence[str] = (str(LAYERLOCK),),
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Called:
     """Call the driver, and keep its events in the file `events` if there is one; what it tells people goes through.
+
+    `command` starts it, in `folder` and with `variables` where they are given. With `failing` its events are given
+    where it failed, too.
 
     Raises:
         SystemExit: it failed, with its own exit code.
     """
-    command = [str(LAYERLOCK), *arguments, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    words = [*command, *arguments, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=folder, env=variables) as process:
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -50,7 +61,7 @@ def call(*arguments: str, events: Path | None = None) -> Called:
                 lines.append(event)
     if events is not None:
         events.write_text("".join(json.dumps(event) + "\n" for event in lines))
-    if process.returncode:
+    if process.returncode and not failing:
         sys.exit(process.returncode)
     return Called(events=tuple(lines))
 

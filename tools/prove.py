@@ -1,162 +1,187 @@
-"""Build a layer twice from nothing, as differently as one machine allows, and compare everything.
+"""Rebuild a layer in three ways that differ as far as one machine allows, and compare every output.
 
-    ./nox -s prove                         the layer cv, in a temporary folder
-    ./nox -s prove -- --folder DIR         keep stores, events and zips there
-    ./nox -s prove -- --layer NAME
-    ./nox -s prove -- --at-once            the second build begins a minute after the first, which saves time
+    ./nox -s prove                         the layer cv; Docker's engine has to answer (DOCKER_HOST)
+    ./nox -s prove -- --folder DIR         keep stores and findings there; a part that is there is not done again
+    ./nox -s prove -- --layer NAME         another layer; nothing is written
+    ./nox -s prove -- --past REVISION      which past lock is reproduced; the one before the newest if left out
 
-The two builds have empty stores, other folders (the recipes' and the store's), another number of jobs, and begin
-at different times: the second one when the first has ended, unless told otherwise. What the lock records is taken
-out of both copies, so that nothing is stopped early or taken for granted; it is compared at the end. Writes
-docs/reproducibility.md for the layer cv.
+1. `check`: each derivation from the stored inputs, under all variations together.
+2. `reproduce --from`: everything from an archive, from an empty store, in Docker's sandbox, in a network namespace
+   without a network; recipes and guest code come out of the archive too.
+3. `reproduce LAYER@REVISION`: a past lock, from an empty store, with its own revision's recipes and guest code.
+
+Each part stops at nothing that differs; what it found is written to docs/reproducibility.md for the layer cv, where
+everything is the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import shutil
-import subprocess
+import os
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from pathlib import Path
 
 import tomli
-import tomli_w
 
-from tools.calls import ROOT, Called, call, table, this_machine
+from tools.calls import LAYERLOCK, ROOT, Called, Event, call, read_events, table, this_machine
+from tools.files import remove
 
 PAGE = ROOT / "docs" / "reproducibility.md"
-FOLDERS = ("one", "another/and deeper/still")
 # Smoke tests are no part of a layer: what they leave is how long they took.
 UNCOMPARED = "-smoke"
 
 
-APART = 60.0
-"""Seconds between the beginnings of two builds at once."""
-
-
 def main() -> int:
-    """Build twice and compare; give the exit status."""
+    """Rebuild and compare; give the exit status."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--layer", default="cv")
     options.add_argument("--folder", type=Path)
-    options.add_argument("--at-once", action="store_true")
+    options.add_argument("--past", metavar="REVISION")
     chosen = options.parse_args()
-    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="layerlock-prove-"))
-    with ThreadPoolExecutor(2) as pool:
-        waiting = []
-        for jobs, place in enumerate(FOLDERS, start=1):
-            waiting.append(pool.submit(build, chosen.layer, folder / place, jobs))
-            wait(waiting, timeout=APART if chosen.at_once else None)
-        builds = [one.result() for one in waiting]
-    rows, same = compare(chosen.layer, builds)
-    page = written(chosen.layer, builds, rows, same=same)
+    layer = chosen.layer
+    folder = (chosen.folder or Path(tempfile.mkdtemp(prefix="layerlock-prove-"))).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    call("build", layer, "--out", str(folder / "built"))
+    varied = kept(folder / "varied.jsonl", "check", layer)
+    archived = kept(folder / "archive.jsonl", "archive", layer, "--to", str(folder / "archive"))
+    isolated = kept(
+        folder / "isolated.jsonl",
+        *("reproduce", layer, "--from", str(folder / "archive"), "--sandbox", "docker"),
+        alone=folder / "empty",
+    )
+    past = kept(folder / "past.jsonl", "reproduce", f"{layer}@{chosen.past or before_the_newest(layer)}")
+    page, same = written(layer, varied.result, archived.result, isolated.result, past.result)
     print(page)
-    if chosen.layer == "cv" and same:
+    if layer == "cv" and same:
         PAGE.write_text(page)
     if chosen.folder is None:
         remove(folder)
     return 0 if same else 1
 
 
-def build(layer: str, folder: Path, jobs: int) -> Called:
-    """Build a layer from nothing: a copy of the recipes without records, and an empty store."""
-    if folder.exists():
-        remove(folder)
-    repository = folder / "recipes and locks"
-    repository.mkdir(parents=True)
-    for name in ("recipes", "patches", "lockfiles"):
-        shutil.copytree(ROOT / name, repository / name, symlinks=True)
-    path = repository / "lockfiles" / f"{layer}.lock"
-    lock = tomli.loads(path.read_text())
-    lock.pop("zip", None)
-    for derivation in lock["derivations"]:
-        derivation.pop("output", None)
-    path.write_text(tomli_w.dumps(lock))
-    store, out = folder / "store", folder / "out"
-    places = ("--repo", str(repository), "--store", str(store))
-    print(f"{layer}, {jobs} job(s), in {folder}", file=sys.stderr)
-    return call(
-        *places, "build", layer, "--jobs", str(jobs), "--out", str(out), events=folder / "events.jsonl"
-    )
+def kept(events: Path, *arguments: str, alone: Path | None = None) -> Called:
+    """Call the driver unless an earlier call's events are there.
+
+    With `alone`, an empty folder, the call gets it as home and current folder, no store but one inside it, and a
+    network namespace in which nothing can be reached.
+    """
+    if events.exists():
+        return read_events(events)
+    print(f"layerlock {' '.join(arguments)}", file=sys.stderr)
+    partly = events.with_suffix(".partly")
+    if alone is None:
+        called = call(*arguments, events=partly, failing=True)
+    else:
+        alone.mkdir()
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(alone),
+            **{name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ},
+        }
+        command = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-current-user"]), str(LAYERLOCK)]
+        called = call(
+            *arguments, command=command, folder=alone, variables=variables, events=partly, failing=True
+        )
+    if called.of("Result"):
+        partly.rename(events)
+        return called
+    sys.exit(f"nothing came of: layerlock {' '.join(arguments)}")
 
 
-def outputs(built: Called) -> dict[str, str]:
-    """Give every derivation's output; nothing may come from an earlier build."""
-    assert not built.of("BuildReused"), "an empty store reused something"
-    return {event["name"]: event["output"] for event in built.of("BuildFinished")}
+def before_the_newest(layer: str) -> str:
+    """Give the commit of the last lock but one that recorded a zip."""
+    recorded = [
+        past["revision"] for past in call("history", layer).result["locks"] if past["zip"] is not None
+    ]
+    if len(recorded) < 2:
+        sys.exit(f"the history has no past lock of {layer}: name one with --past")
+    return str(recorded[1])
 
 
-def compare(layer: str, builds: list[Called]) -> tuple[list[tuple[str, ...]], bool]:
-    """Compare the outputs of both builds and of the lock, and the zips; give a table's rows and the verdict."""
+def written(layer: str, varied: Event, archived: Event, isolated: Event, past: Event) -> tuple[str, bool]:
+    """Write the page; say whether everything is the same."""
     lock = tomli.loads((ROOT / "lockfiles" / f"{layer}.lock").read_text())
-    locked = {derivation["name"]: derivation.get("output", "") for derivation in lock["derivations"]}
-    one, other = (outputs(built) for built in builds)
-    rows: list[tuple[str, ...]] = []
-    compared: list[bool] = [one.keys() == other.keys()]
-    for name, recorded in locked.items():
-        # What the layer's build did not need was built by neither, such as packages of other layers.
-        if not name.endswith(UNCOMPARED) and (name in one or name in other):
-            rows.append(row(name, one.get(name, "not built"), other.get(name, "not built"), recorded))
-            compared.append(one.get(name) == other.get(name) == recorded)
-    zipped, again = (digest(Path(built.result["path"])) for built in builds)
-    recorded = lock.get("zip", {}).get("sha256", "")
-    rows.append(row(f"dist/{layer}.zip", zipped, again, recorded))
-    return rows, all(compared) and zipped == again == recorded
-
-
-def row(name: str, one: str, other: str, recorded: str) -> tuple[str, ...]:
-    """Write one line of the comparison."""
-    if one != other:
-        return (f"`{name}`", f"`{one}`", f"**differs**: `{other}`")
-    standing = "the same, and as recorded" if one == recorded else "the same, **not as recorded**"
-    return (f"`{name}`", f"`{one}`", standing)
-
-
-def written(layer: str, builds: list[Called], rows: list[tuple[str, ...]], *, same: bool) -> str:
-    """Write the page."""
-    about: list[tuple[str, ...]] = [("", "first build", "second build")]
-    times = [(built.events[0]["time"], built.events[-1]["time"]) for built in builds]
-    about.append(("began (UTC)", *(began for began, _ in times)))
-    about.append(("ended (UTC)", *(ended for _, ended in times)))
-    about.append(("jobs", "1", "2"))
-    about.append(("folder", *(f"`.../{place}`" for place in FOLDERS)))
-    finding = "Everything came out the same." if same else "**Not everything came out the same.**"
-    return "\n".join(
+    verdicts = {row["name"]: row["verdict"] for row in varied["derivations"]}
+    rows: list[tuple[str, ...]] = [
         (
-            "# Built twice",
+            "derivation",
+            "recorded output",
+            "all variations together",
+            "archive, no network, Docker",
+            "past lock",
+        )
+    ]
+    same = varied["matched"] and isolated["identical"] and past["identical"]
+    for derivation in lock["derivations"]:
+        name = derivation["name"]
+        if name.endswith(UNCOMPARED) or name not in verdicts:
+            continue
+        rows.append(
+            (
+                f"`{name}`",
+                f"`{derivation['output']}`",
+                verdicts[name],
+                compared(isolated, name),
+                compared(past, name),
+            )
+        )
+    zips = [(lock["zip"]["sha256"], found["zip_sha256"]) for found in (isolated, past)]
+    rows.append(
+        (
+            f"`{layer}.zip`",
+            f"`{lock['zip']['sha256']}`",
+            "packed by `layer-" + layer + "-zip`",
+            *("match" if ours == theirs else f"`{theirs}`" for ours, theirs in zips),
+        )
+    )
+    in_force = [("variation", "what is different under it")]
+    in_force += [(f"`{v['name']}`", v["changes"]) for v in varied["variations"] if not v["obstacle"]]
+    absent = [f"- `{v['name']}`: {v['obstacle']}" for v in varied["variations"] if v["obstacle"]]
+    finding = "Everything came out the same." if same else "**Not everything came out the same.**"
+    page = "\n".join(
+        (
+            "# Built again",
             "",
-            f"<!-- Written by `./nox -s prove`. -->\n\nThe layer `{layer}` was built twice from empty stores, in"
-            " different folders, begun at different times, with one job and with two. Nothing was shared between the"
-            f" builds but the driver and the machine: {this_machine()}.",
+            f"<!-- Written by `./nox -s prove`. -->\n\nThe layer `{layer}`, rebuilt in three ways on {this_machine()}."
+            " Each output is named by the sha256 of its NAR serialisation, as `layerlock hash` and `nix hash path`"
+            " compute it; the zip by the sha256 of the file. The smoke tests ran each time; their output holds how"
+            " long they took, is no part of the layer, and is not compared.",
+            "",
+            f"- *All variations together*: `layerlock check {layer}`, every derivation from the stored inputs, once,"
+            " with everything below in force at the same time.",
+            f"- *Archive, no network, Docker*: `layerlock archive {layer}` ({archive_size(archived)}), then `layerlock"
+            f" reproduce {layer} --from ARCHIVE --sandbox docker` in an empty folder with an empty home and store, in a"
+            " network namespace without a network.",
+            f"- *Past lock*: `layerlock reproduce {layer}@{(past['revision'] or '')[:12]}`, from an empty store, with"
+            " that revision's recipes, patches and guest code, by bubblewrap.",
             "",
             finding,
             "",
-            table(*about),
-            "Each output is named by the sha256 of its NAR serialisation, as `layerlock hash` and `nix hash path`"
-            " compute it; the zip by the sha256 of the file. The lock's records were taken out of the copies that were"
-            " built, and compared afterwards. The smoke tests ran in both builds; their output holds how long they"
-            " took, is no part of the layer, and is not compared.",
+            table(*rows),
+            "## What was varied",
             "",
-            table(("derivation", "output of the first build", "second build and lock"), *rows),
+            table(*in_force),
+            *(["Not varied in this run:", "", *absent, ""] if absent else []),
         )
     )
+    return page, bool(same)
 
 
-def digest(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def compared(verdict: Mapping[str, object], name: str) -> str:
+    """Say what a reproduction found of a derivation."""
+    difference = verdict.get("difference")
+    if isinstance(difference, dict) and difference["name"] == name:
+        return f"**differs**: `{difference['found']}`"
+    return "match" if name in verdict["compared"] else "not built"  # type: ignore[operator]
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder that holds a store, whose folders are read-only."""
-    subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
-    shutil.rmtree(folder)
+def archive_size(archived: Event) -> str:
+    """Say what an archive holds."""
+    return f"{archived['files']:,} files, {archived['size'] / 1e6:,.0f} MB"
 
 
 if __name__ == "__main__":

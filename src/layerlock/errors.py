@@ -180,6 +180,18 @@ class NoHistory(LayerlockError):
     exit_code = 25
 
 
+class UnknownZip(LayerlockError):
+    """No lock that is known recorded this zip."""
+
+    exit_code = 26
+
+
+class CheckFailed(LayerlockError):
+    """A rebuild came out different from what the store or the lock holds, or could not be compared."""
+
+    exit_code = 27
+
+
 class AuditFailed(LayerlockError):
     """An audit found what is as bad as, or worse than, what it was told to fail on."""
 

@@ -109,6 +109,22 @@ class BuildFailedEvent(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CheckStarted(Event):
+    """A run of a check begins: `derivations` are rebuilt under `variations`, of which there may be none."""
+
+    derivations: tuple[str, ...]
+    variations: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked(Event):
+    """A derivation has its verdict: match, mismatch or inconclusive, and for the latter two a reason."""
+
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Warned(Event):
     """Something that a person should know and that stops nothing."""
 

@@ -27,7 +27,7 @@ from layerlock.plan.fit import parts
 from layerlock.plan.resolve import Plan, closure_of_layer, plan_layer
 from layerlock.sources.fetch import Reach, folder_sha256
 from layerlock.workflows.auditing import Audited, Choice, audit_layers
-from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.driver import Driver
 from tests.plan.conftest import pins_of
 
 ROOT = Path(__file__).parents[2]
@@ -167,12 +167,13 @@ class Shelf:
 
     def plan(self, layer: str = "demo") -> Plan:
         """Plan as the lock would."""
-        return plan_layer(Repository(self.root), layer, guest_code(), self._pins(layer))
+        return plan_layer(Repository(self.root), layer, self.driver().guest_code, self._pins(layer))
 
     def _pins(self, layer: str) -> dict[str, Any]:
-        closure = closure_of_layer(Repository(self.root), layer)
+        repository = Repository(self.root)
+        closure = closure_of_layer(repository, layer)
         made: dict[str, Any] = {}
-        for key, pin in pins_of(closure).items():
+        for key, pin in pins_of(closure, repository).items():
             if isinstance(pin, LockedPath):
                 tree = folder_sha256(self.root / pin.path)
                 made[key] = LockedPath(kind="path", key=key, path=pin.path, tree=tree or "")

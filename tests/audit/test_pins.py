@@ -221,3 +221,13 @@ def test_a_finding_of_several_layers_is_told_once(locked: Shelf) -> None:
     locked.write("patches/a.patch", "")
     (told,) = locked.audit("unused-patch", layers=("demo", "demo-small")).findings
     assert told.layers == ("demo", "demo-small")
+
+
+def test_an_image_that_is_not_pinned(locked: Shelf) -> None:
+    locked.write(
+        "recipes/environments/root.toml",
+        '[environment]\nname = "root"\nimage = "registry.example.org/root:1"\n',
+    )
+    (locked.root / "recipes/environments/root.debs.toml").unlink()
+    (finding,) = locked.found("pinned")
+    assert (finding.subject, finding.severity) == ("root", Severity.ERROR)

@@ -29,7 +29,7 @@ def documents(kind: str) -> Iterator[Path]:
             yield from sorted((root / "lockfiles").glob("*.lock"))
         else:
             found = sorted((root / "recipes" / f"{kind}s").glob("*.toml"))
-            yield from (path for path in found if not path.name.endswith(".debs.toml"))
+            yield from (path for path in found if not path.name.endswith((".debs.toml", ".image.toml")))
 
 
 def in_json(table: dict[str, Any]) -> Any:

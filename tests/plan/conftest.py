@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerlock.io.repository import Repository
+from layerlock.model.derivation import GuestFile
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import FileSource, GitSource, PathSource, TarballSource, WheelSource, ZipSource
 from layerlock.plan.guestcode import FILES
@@ -17,7 +18,9 @@ from layerlock.plan.resolve import Closure
 
 HERE = Path(__file__).parent
 TREE = "sha256-" + "A" * 43 + "="
-CODE = {name: "0" * 64 for names in FILES.values() for name in names}
+CODE = {
+    entry: tuple(GuestFile(name=name, sha256="0" * 64) for name in names) for entry, names in FILES.items()
+}
 """Goldens shall change when planning does, not with every line of guest code."""
 
 
@@ -33,7 +36,7 @@ def recipes() -> Repository:
     return Repository(HERE / "repository")
 
 
-def pins_of(closure: Closure) -> Mapping[str, LockedSource]:
+def pins_of(closure: Closure, recipes: Repository) -> Mapping[str, LockedSource]:
     """Pin every source as `lock` would, without looking at any."""
     pins: dict[str, LockedSource] = {}
     for recipe, _, source in closure.sources():
@@ -50,4 +53,4 @@ def pins_of(closure: Closure) -> Mapping[str, LockedSource]:
     for environment, _, deb in closure.debs():
         key = f"{environment.name}/{deb.name}"
         pins[key] = LockedFile(kind="file", key=key, urls=(deb.path,), sha256=deb.sha256, size=deb.size)
-    return pins
+    return pins | {pin.key: pin for _, _, pin in closure.image_layers(recipes)}

@@ -9,6 +9,7 @@ import pytest
 
 from layerlock.errors import StaleLock
 from layerlock.io.repository import Repository
+from layerlock.model.derivation import GuestFile
 from layerlock.model.lock import VERSION, Lock, LockedDerivation, LockedSource
 from layerlock.plan.fit import check_plan, check_sources, parts
 from layerlock.plan.resolve import closure_of_layer, plan_layer
@@ -21,7 +22,7 @@ COMMAND = "nox -s lock -- demo"
 @pytest.fixture
 def lock(recipes: Repository) -> Lock:
     """Lock the layer demo as its recipes are."""
-    pins = pins_of(closure_of_layer(recipes, "demo"))
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
     plan = plan_layer(recipes, "demo", CODE, pins)
     return Lock(
         version=VERSION,
@@ -118,8 +119,10 @@ def test_what_differs_is_named(  # one table of cases reads better than eight te
 
 
 def test_changed_guest_code_is_named(recipes: Repository, lock: Lock) -> None:
-    pins = pins_of(closure_of_layer(recipes, "demo"))
-    plan = plan_layer(recipes, "demo", CODE | {"build.py": "1" * 64}, pins)
+    pins = pins_of(closure_of_layer(recipes, "demo"), recipes)
+    plan = plan_layer(
+        recipes, "demo", CODE | {"build.py": (GuestFile(name="build.py", sha256="1" * 64),)}, pins
+    )
     with pytest.raises(StaleLock, match="`the guest code` of"):
         check_plan(lock, plan, recipes)
 

@@ -18,15 +18,16 @@ UPDATE = "LAYERLOCK_UPDATE_SNAPSHOTS=1 pytest tests/plan"
 
 def planned(recipes: Repository, layer: str) -> Plan:
     """Plan a layer of the repository."""
-    return plan_layer(recipes, layer, CODE, pins_of(closure_of_layer(recipes, layer)))
+    return plan_layer(recipes, layer, CODE, pins_of(closure_of_layer(recipes, layer), recipes))
 
 
 def test_planned_hashes_are_the_golden_ones(recipes: Repository) -> None:
     hashes: dict[str, str] = {}
     for layer in recipes.names("layers"):
         hashes |= planned(recipes, layer).planned
-    pins = pins_of(closure_of_package(recipes, "hello-git"))
-    hashes |= plan_package(recipes, "hello-git", CODE, pins).planned
+    for package in ("hello-git", "in-image"):
+        pins = pins_of(closure_of_package(recipes, package), recipes)
+        hashes |= plan_package(recipes, package, CODE, pins).planned
     text = "".join(f"{name} {hashes[name]}\n" for name in sorted(hashes))
     if os.environ.get("LAYERLOCK_UPDATE_SNAPSHOTS"):
         GOLDENS.write_text(text)

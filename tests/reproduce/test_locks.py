@@ -125,6 +125,11 @@ def test_versions_that_file_names_tell(file: str, version: str) -> None:
     assert version_of(made) == version
 
 
+def test_a_layer_of_an_image_has_no_version() -> None:
+    urls = (f"oci:quay.io/pypa/manylinux2014_x86_64@sha256:{'1' * 64}",)
+    assert version_of(LockedFile(kind="file", key="a/layer-001", urls=urls, sha256="1" * 64, size=1)) == ""
+
+
 def test_the_version_of_a_git_source() -> None:
     made = LockedGit(
         kind="git", key="a/a", urls=("https://x.invalid/a",), commit="c" * 40, tree=TREE, ref="refs/tags/v1"

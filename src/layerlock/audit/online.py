@@ -113,9 +113,7 @@ class Online:
                     changed = changed or (address.reason if address.found is not None else "")
                     continue
                 try:
-                    size = (
-                        address.file.stat().st_size if address.file else self.reach.fetcher.size(address.url)
-                    )
+                    size = self._size(address)
                 except (FetchError, OSError) as error:
                     reasons.append(_reason(error, address))
                     continue
@@ -129,6 +127,11 @@ class Online:
         return Look(
             url=url, state="silent", why="; ".join(dict.fromkeys(reasons)) or "there is no such place"
         )
+
+    def _size(self, address: Address) -> int | None:
+        if address.file is not None:
+            return address.file.stat().st_size
+        return self.reach.fetcher.size(address.url, permit=address.permit)
 
     def _whole_file(self, url: str, pin: LockedFile) -> Look:
         with self._store.scratch("audit") as scratch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from layerlock.audit.check import Check
 from layerlock.audit.subject import Subject
@@ -12,7 +13,8 @@ from layerlock.model.findings import Finding, Severity
 from layerlock.model.lock import Lock, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import Deb, GitSource, PathSource
 from layerlock.plan import layers
-from layerlock.plan.fit import check_plan, mismatch, stated
+from layerlock.plan.fit import Stated, check_plan, mismatch, stated
+from layerlock.plan.images import layer_pins
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure
 
@@ -25,6 +27,18 @@ def unpinned(closure: Closure, pins: Mapping[str, LockedSource]) -> tuple[str, .
         if isinstance(source, GitSource | PathSource)
     )
     return tuple(key for key in keys if not isinstance(pins.get(key), LockedGit | LockedPath))
+
+
+def sources_of(subject: Subject) -> list[Stated]:
+    """Give every source that the recipes of a layer state; layers of an image that is not pinned are left out."""
+    try:
+        return stated(subject.closure, subject.repository)
+    except LayerlockError:
+        bare = replace(
+            subject.closure,
+            environments=tuple(e for e in subject.closure.environments if e.environment.image is None),
+        )
+        return stated(bare, subject.repository)
 
 
 def in_lock(subject: Subject, dotted: str) -> Location:
@@ -68,7 +82,7 @@ def _lock_fits(subject: Subject) -> Iterator[Finding]:
         )
         return
     wrong = False
-    for key, source, kind, name, dotted in stated(subject.closure):
+    for key, source, kind, name, dotted in sources_of(subject):
         pin = (
             lock.source(key)
             if isinstance(source, GitSource | PathSource)
@@ -126,6 +140,10 @@ def _pinned(subject: Subject) -> Iterator[Finding]:
                 severity=Severity.NOTE if in_a_lock else Severity.ERROR,
             )
     for environment in subject.closure.environments:
+        try:
+            layer_pins(environment, repository)
+        except LayerlockError as error:
+            yield PINNED.found(environment.name, error.message, hint=error.hint, location=error.location)
         about, pinned = environment.environment, {deb.name for deb in environment.debs}
         missing = [name for name in about.packages if name not in pinned]
         if missing:
@@ -148,7 +166,7 @@ def _pinned(subject: Subject) -> Iterator[Finding]:
 
 
 def _plain_http(subject: Subject) -> Iterator[Finding]:
-    for key, source, kind, name, dotted in stated(subject.closure):
+    for key, source, kind, name, dotted in sources_of(subject):
         urls = (
             (source.path,)
             if isinstance(source, Deb)

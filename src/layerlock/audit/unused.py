@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from layerlock.audit.check import Check
-from layerlock.audit.pins import in_lock
+from layerlock.audit.pins import in_lock, sources_of
 from layerlock.audit.subject import Subject
 from layerlock.errors import LayerlockError, Location
 from layerlock.io.repository import Repository
 from layerlock.model.findings import Finding, Severity
 from layerlock.model.layer import PythonSmoke
-from layerlock.plan.fit import stated
 from layerlock.plan.resolve import closure_of_layer
 
 
@@ -92,7 +91,7 @@ def _lock_entries(subject: Subject) -> Iterator[Finding]:
     if lock is None:
         return
     relock = f"run: nox -s lock -- {subject.name}"
-    needed = {key for key, *_ in stated(subject.closure)}
+    needed = {key for key, *_ in sources_of(subject)}
     for index, source in enumerate(lock.sources):
         if source.key not in needed:
             yield UNUSED_LOCK_ENTRY.found(

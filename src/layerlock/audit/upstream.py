@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from layerlock.audit.check import Check
 from layerlock.audit.online import Look, Online, ref_of
+from layerlock.audit.pins import sources_of
 from layerlock.audit.subject import Subject
 from layerlock.errors import FetchError, LayerlockError, Location, Unverified
 from layerlock.events import silent
@@ -23,7 +24,6 @@ from layerlock.model.recipe import (
     WheelSource,
     ZipSource,
 )
-from layerlock.plan.fit import stated
 from layerlock.plan.packages import source_key
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _looks(subject: Subject) -> Iterator[tuple[str, tuple[Look, ...], Location]]
     lock = subject.lock
     if lock is None:
         return
-    places = {key: (kind, name, dotted) for key, _, kind, name, dotted in stated(subject.closure)}
+    places = {key: (kind, name, dotted) for key, _, kind, name, dotted in sources_of(subject)}
     pins = [pin for pin in lock.sources if isinstance(pin, LockedFile | LockedGit) and pin.key in places]
     for key, looks in online_of(subject).looks(pins).items():
         kind, name, dotted = places[key]

@@ -47,9 +47,10 @@ def stage(
         HashMismatch: a patch, a guest file or a file of the recipe changed since it was hashed.
         UnsafeArchive: a source's archive holds what it must not.
     """
+    # Modes are set, not left to the umask of whoever runs the driver: builds see them.
     for name in WRITABLE:
         (folder / name).mkdir()
-    (folder / "tmp").chmod(0o1777)
+        (folder / name).chmod(0o1777 if name == "tmp" else 0o755)
     given = folder / "given"
     mounts = [
         *_inputs(derivation, inputs),
@@ -59,7 +60,9 @@ def stage(
         *_data(derivation, workshop.repository, given / "data"),
     ]
     task = given / "task.json"
+    task.parent.chmod(0o755)
     task.write_text(json.dumps(run.task, default=dict), encoding="utf-8")
+    task.chmod(0o644)
     mounts.append(Mount(source=task, target=TASK))
     spec = SandboxSpec(
         root=inputs[run.root],
@@ -117,6 +120,7 @@ def _unpack(source: SourceInput, path: Path, build: Path) -> None:
 
 def _guest(run: GuestRun, code: Path, folder: Path) -> list[Mount]:
     folder.mkdir(parents=True)
+    folder.chmod(0o755)
     for file in run.guest:
         _copy(code / file.name, folder / file.name, file.sha256)
     return [Mount(source=folder, target=GUEST)]
@@ -126,6 +130,7 @@ def _patches(derivation: Derivation, repository: Path, folder: Path) -> list[Mou
     if not derivation.patches:
         return []
     folder.mkdir(parents=True)
+    folder.chmod(0o755)
     for patch in derivation.patches:
         _copy(repository / "patches" / patch.path, folder / PurePosixPath(patch.path).name, patch.sha256)
     return [Mount(source=folder, target=PATCHES)]
@@ -144,6 +149,7 @@ def _data(derivation: Derivation, repository: Path, folder: Path) -> list[Mount]
 def _copy(source: Path, target: Path, sha256: str) -> None:
     """Copy a file and check what was copied: it was hashed earlier, and may have been edited since."""
     shutil.copyfile(source, target)
+    target.chmod(0o644)
     found = hashlib.sha256(target.read_bytes()).hexdigest()
     if found != sha256:
         raise HashMismatch(f"{source.name} changed while it was used: {found} in place of {sha256}")

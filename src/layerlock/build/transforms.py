@@ -26,13 +26,23 @@ def debian_root(
     del inputs
     for source in derivation.sources:
         unpack_deb(sources[source.key], out)
-    for place, target in sorted(parameters["links"].items()):
-        link = out / PurePosixPath(place)
-        parent = link.parent.resolve()
-        if not parent.is_relative_to(out.resolve()) or link.is_symlink() or link.exists():
-            raise InvalidRecipe(f"the link `{place}` of {derivation.name} is in the way or leaves the root")
-        parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target)
+    _link(derivation, parameters["links"], out)
+
+
+def oci_root(
+    derivation: Derivation, parameters: Parameters, inputs: Paths, sources: Paths, out: Path
+) -> None:
+    """Lay the layers of an image over each other, the lowest first, and make the recipe's links."""
+    from layerlock.io.layers import Layer, unpack_layers  # noqa: PLC0415 - few builds need it
+
+    del inputs
+    pairs = zip(derivation.sources, parameters["diff_ids"], strict=True)
+    layers = tuple(
+        Layer(name=source.key, path=sources[source.key], sha256=diff_id.removeprefix("sha256:"))
+        for source, diff_id in pairs
+    )
+    unpack_layers(layers, out)
+    _link(derivation, parameters["links"], out)
 
 
 def glibc_floor(
@@ -52,7 +62,19 @@ def perform(derivation: Derivation, transform: Transform, inputs: Paths, sources
     _TRANSFORMS[transform.name](derivation, transform.parameters, inputs, sources, out)
 
 
+def _link(derivation: Derivation, links: Mapping[str, str], out: Path) -> None:
+    """Make the links of a recipe (place: target) in a root."""
+    for place, target in sorted(links.items()):
+        link = out / PurePosixPath(place)
+        parent = link.parent.resolve()
+        if not parent.is_relative_to(out.resolve()) or link.is_symlink() or link.exists():
+            raise InvalidRecipe(f"the link `{place}` of {derivation.name} is in the way or leaves the root")
+        parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+
 _TRANSFORMS: dict[str, Callable[[Derivation, Parameters, Paths, Paths, Path], None]] = {
     "debian-root/1": debian_root,
     "glibc-floor/1": glibc_floor,
+    "oci-root/1": oci_root,
 }

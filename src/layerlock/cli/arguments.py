@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol, cast
 
 import layerlock
-from layerlock.cli.verbs import VERBS
+from layerlock.cli.verbs import INTERNAL, VERBS
 from layerlock.errors import UsageError
 
 MAIN_USAGE = "layerlock [--repo DIR] [--store DIR] [--json] [--verbose] VERB ..."
@@ -74,7 +74,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     rest: list[str] = vars(options).pop("rest", [])
     if name is None:
         raise UsageError("a verb is missing", hint=f"one of: {', '.join(VERBS)}; see: layerlock --help")
-    if name not in VERBS:
+    if name not in VERBS and name not in INTERNAL:
         near = difflib.get_close_matches(name, VERBS, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(VERBS)}; see: layerlock --help"
         raise UsageError(f"there is no verb `{name}`", hint=hint)
@@ -107,6 +107,17 @@ def add_building(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
     add_offline(parser)
+    add_from(parser)
+
+
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names an archive."""
+    parser.add_argument(
+        "--from",
+        dest="archive",
+        metavar="DIR",
+        help="an archive (see `layerlock archive`): sources come from there, and nothing from the network",
+    )
 
 
 def add_offline(parser: argparse.ArgumentParser) -> None:

@@ -59,21 +59,32 @@ class Call:
     @cached_property
     def settings(self) -> Settings:
         """The driver's settings."""
+        return self.settings_for(self.root, self.store)
+
+    def settings_for(self, repository: Path, store: Path) -> Settings:
+        """Give the driver's settings for another repository or store."""
         from layerlock.cli.settings import Settings  # noqa: PLC0415 - not every verb needs the driver
 
         return Settings(
-            repository=self.root,
-            store=self.store,
+            repository=repository,
+            store=store,
             environment=self.variables,
             jobs=surroundings.jobs(self.options, self.variables),
             offline=bool(self.option("offline")),
             keep_failed=bool(self.option("keep_failed")),
+            archive=self.archive,
         )
 
     @cached_property
     def store(self) -> Path:
         """The store's folder."""
         return surroundings.store(self.option("store"), self.variables, self.current)
+
+    @property
+    def archive(self) -> Path | None:
+        """The archive that sources come from, where one is named."""
+        named = self.option("archive")
+        return self.current / named if named is not None else None
 
     @cached_property
     def repository(self) -> Repository:

@@ -10,8 +10,8 @@ from layerlock.cli.settings import Settings
 from layerlock.events import Listener, Noted
 from layerlock.io.repository import Repository
 from layerlock.store.local import LocalStore
-from layerlock.workflows.driver import Bubblewrap, Driver
-from layerlock.workflows.supplier import StoreSupplier
+from layerlock.workflows.driver import GUEST, Bubblewrap, Driver
+from layerlock.workflows.supplier import Elsewhere, OtherStore, StoreSupplier
 
 if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
@@ -27,7 +27,7 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
 
         return make_reach(settings)
 
-    supplier = StoreSupplier(store, reach, emit)
+    supplier = StoreSupplier(store, reach, emit, _elsewhere(settings))
 
     def find() -> Program:
         from layerlock.cli.reach import find_program  # noqa: PLC0415 - as above
@@ -44,9 +44,21 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
         emit=emit,
         jobs=settings.jobs or cores(),
         memory=settings.memory or memory(),
+        guest=settings.guest or GUEST,
         keep_failed=settings.keep_failed,
         cancel=cancel or Event(),
     )
+
+
+def _elsewhere(settings: Settings) -> Elsewhere | None:
+    """Give what is looked at before the network; an archive also rules the network out."""
+    if settings.archive is not None:
+        from layerlock.reproduce.archive import Archive  # noqa: PLC0415 - only who has an archive loads it
+
+        archive = Archive(settings.archive)
+        archive.check()
+        return archive
+    return OtherStore(LocalStore(settings.other_store)) if settings.other_store is not None else None
 
 
 def cores() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_offline
+from layerlock.cli.arguments import add_from, add_offline
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target
 from layerlock.ui.text import count
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("name", metavar="NAME", help="a layer or a package")
     add_offline(parser)
+    add_from(parser)
 
 
 def run(call: Call) -> int:

@@ -33,7 +33,7 @@ def make_reach(settings: Settings) -> Reach:
         origins=origins,
         git=GitProgram(variables=settings.environment),
         repository=settings.repository,
-        offline=settings.offline,
+        offline=settings.offline or settings.archive is not None,
     )
 
 

@@ -13,6 +13,8 @@ class Settings:
 
     `environment` are the process's variables, for the programs and libraries that read their own from it (git,
     requests, pip's configuration). `jobs` and `memory` (bytes) are what builds may use; 0 stands for what there is.
+    `archive` is a folder that sources come from, and then from nowhere else; `other_store` a store that is looked at
+    before the network. `guest` is a past revision's guest code; the driver's own where there is none.
     """
 
     repository: Path
@@ -22,3 +24,6 @@ class Settings:
     memory: int = 0
     offline: bool = False
     keep_failed: bool = False
+    archive: Path | None = None
+    other_store: Path | None = None
+    guest: Path | None = None

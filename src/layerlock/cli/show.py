@@ -131,6 +131,7 @@ def _source(driver: Driver, key: str, identity: str, pin: LockedSource | None) -
         "of": "environment"
         if key.partition("/")[0] in driver.repository.names("environments")
         else "package",
+        "scheme": pin.urls[0].partition(":")[0] if isinstance(pin, LockedFile | LockedGit) else None,
         "hash": sha256 or identity,
         "size": pin.size if isinstance(pin, LockedFile) else None,
         "commit": pin.commit if isinstance(pin, LockedGit) else None,
@@ -170,14 +171,15 @@ def _as_page(shown: dict[str, Any]) -> str:
 
 
 def _environments(rows: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Sum up the Debian packages of each environment: there are hundreds."""
+    """Sum up the Debian packages, or the image's layers, of each environment: there are hundreds."""
     made = []
     for name in sorted({row["key"].partition("/")[0] for row in rows}):
-        debs = [row for row in rows if row["key"].partition("/")[0] == name]
-        fetched = sum(row["fetched"] for row in debs)
-        standing = "fetched" if fetched == len(debs) else f"{fetched} fetched"
-        total = size(sum(row["size"] or 0 for row in debs))
-        made.append((name, total, count(len(debs), "Debian package"), standing))
+        files = [row for row in rows if row["key"].partition("/")[0] == name]
+        fetched = sum(row["fetched"] for row in files)
+        standing = "fetched" if fetched == len(files) else f"{fetched} fetched"
+        total = size(sum(row["size"] or 0 for row in files))
+        called = "image layer" if files[0]["scheme"] == "oci" else "Debian package"
+        made.append((name, total, count(len(files), called), standing))
     return made
 
 

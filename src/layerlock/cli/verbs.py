@@ -11,7 +11,10 @@ VERBS: dict[str, str] = {
     "diff": "say what differs between two zips, trees or locks, and why",
     "audit": "look for what is wrong with a layer's pins, licences, sources and contents",
     "update": "move pins to newer releases, in the recipe and the locks",
+    "check": "rebuild what was built under other circumstances, and compare",
     "history": "list the past locks of a layer, out of git",
+    "reproduce": "build a past layer again, exactly, and compare",
+    "archive": "write everything that a layer is made from into a folder",
     "log": "print the log of a build",
     "shell": "open a shell in the sandbox of a build",
     "hash": "print the hash of a file or folder, as `nix hash path` does",
@@ -20,3 +23,6 @@ VERBS: dict[str, str] = {
     "schema": "print the JSON Schema of recipes",
 }
 """Summaries by verb, in the order of the help."""
+
+INTERNAL = frozenset({"rebuild"})
+"""Verbs that the driver itself starts; no help lists them."""

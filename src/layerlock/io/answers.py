@@ -5,12 +5,13 @@ from __future__ import annotations
 import email.utils
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import requests.auth
 import urllib3.exceptions
 
 from layerlock import __version__
@@ -64,6 +65,20 @@ class _Session(requests.Session):
         return target
 
 
+class _Authorization(requests.auth.AuthBase):
+    """Sends a header as it is. As a header among others it would give way to what a netrc file says of the host.
+
+    requests takes it off again where a redirect leads to another host, port or protocol.
+    """
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        r.headers["Authorization"] = self._header
+        return r
+
+
 class Asker:
     """Asks servers. Safe for several threads; each has connections of its own."""
 
@@ -72,8 +87,12 @@ class Asker:
         self._certificates = certificates
         self._local = threading.local()
 
-    def answer(self, url: str, headers: dict[str, str], *, method: str = "GET") -> requests.Response:
+    def answer(
+        self, url: str, headers: Mapping[str, str], authorization: str = "", *, method: str = "GET"
+    ) -> requests.Response:
         """Ask, and wait for the headers of the answer, for no longer than patience has it.
+
+        `authorization` is the value of the header of that name; it does not follow a redirect to another host.
 
         The asking is done by a thread: each of name look-up, redirects and dripping headers can hang in a place
         that no timeout of the socket bounds. A thread that hangs is left behind.
@@ -92,6 +111,7 @@ class Asker:
                     method,
                     url,
                     headers={"Accept-Encoding": "identity", **headers},
+                    auth=_Authorization(authorization) if authorization else None,
                     timeout=(self._patience.connect, self._patience.read),
                     stream=True,
                     allow_redirects=True,

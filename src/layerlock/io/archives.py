@@ -169,6 +169,8 @@ def _write_member(member: Member, parts: Parts, reader: TarReader, writer: TreeW
             writer.symlink(parts, member.link)
         case Kind.HARDLINK:
             writer.hardlink(parts, names.parts(member.link))
+        case Kind.SPECIAL:
+            raise AssertionError("the reader was not asked for devices")
 
 
 def _write_zip_member(

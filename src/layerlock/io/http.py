@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -30,6 +32,21 @@ _ANNOUNCE: Final = 0.1
 _LARGEST: Final = 16 << 30
 _NO_HEAD: Final = frozenset({400, 403, 405, 501})
 """What servers answer that do not know HEAD, or addresses that were signed for GET alone."""
+_SMALL: Final = 256 << 10
+
+
+class Permit(Protocol):
+    """How to be let in by one server: what to send as `Authorization`, and where that comes from."""
+
+    def header(self) -> str:
+        """Give what is known so far; empty for nothing."""
+
+    def renew(self, challenge: str, refused: str, read: Callable[[str, str], bytes]) -> bool:
+        """Work out another header after `refused` was answered by 401 with this `WWW-Authenticate`.
+
+        `read` reads a small document from an address with an `Authorization` of its own (or empty). Gives whether
+        there is something new to try. Raises Failed.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,18 +133,21 @@ class Fetcher:
         size: int | None,
         emit: Listener,
         name: str,
+        permit: Permit | None = None,
     ) -> Download:
         """Bring the bytes to the new file `dest`, from the first of `urls` that gives the right ones.
 
         `urls` is asked for the next address only when the one before has failed. `sha256` (hexadecimal) and `size`
-        are checked where they are given. Raises AllFailed; HashMismatch where other bytes arrived and no
+        are checked where they are given. `permit` is for servers that ask who is there.
+
+        Raises AllFailed; HashMismatch where other bytes arrived and no
         address gave the pinned ones; StoreError and DiskFull. After an error `dest` does not exist.
         """
         started = time.monotonic()
         with storing(f"write {dest}"):
             partial = _Partial(dest)
         try:
-            found = self._from_any(urls, partial, sha256, size, emit, name)
+            found = self._from_any(urls, partial, sha256, size, emit, name, permit)
         except BaseException:
             dest.unlink(missing_ok=True)
             raise
@@ -136,12 +156,19 @@ class Fetcher:
         emit(FetchFinished(name=name, size=found.size, seconds=time.monotonic() - started))
         return found
 
-    def read(self, url: str, *, limit: int) -> bytes:
+    def read(
+        self,
+        url: str,
+        *,
+        limit: int,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        permit: Permit | None = None,
+    ) -> bytes:
         """Return what `url` gives, at most `limit` bytes. Raises AllFailed."""
 
         def attempt() -> bytes:
             body = bytearray()
-            with self._asker.answer(url, {}) as response:
+            with self._answer(url, headers, permit) as response:
                 if response.status_code != 200:
                     raise refused(response)
                 self._asker.receive(response, body.extend, lambda: len(body), limit)
@@ -152,17 +179,17 @@ class Fetcher:
         except Failed as error:
             raise AllFailed(redact(url), ((redact(url), error.why),)) from None
 
-    def size(self, url: str) -> int | None:
+    def size(self, url: str, *, permit: Permit | None = None) -> int | None:
         """Ask how many bytes `url` has, without them; None where the server does not say. Raises AllFailed."""
 
         def attempt() -> int | None:
-            with self._asker.answer(url, {}, method="HEAD") as response:
+            with self._answer(url, {}, permit, method="HEAD") as response:
                 if response.status_code == 200:
                     return _length(response.headers.get("Content-Length", ""))
                 if response.status_code not in _NO_HEAD:
                     raise refused(response)
             # Some servers answer HEAD with a refusal where they would give the file: one byte of it is asked for.
-            with self._asker.answer(url, {"Range": "bytes=0-0"}) as response:
+            with self._answer(url, {"Range": "bytes=0-0"}, permit) as response:
                 if response.status_code == 206:
                     return _length(response.headers.get("Content-Range", "").rpartition("/")[2])
                 if response.status_code != 200:
@@ -182,6 +209,7 @@ class Fetcher:
         size: int | None,
         emit: Listener,
         name: str,
+        permit: Permit | None,
     ) -> Download:
         reasons: list[tuple[str, str]] = []
         actual = ""
@@ -197,7 +225,7 @@ class Fetcher:
                 emit(FetchRetried(name=name, url=shown, reason=why))
 
             def attempt(url: str = url) -> None:
-                self._into(url, partial, size, emit, name)
+                self._into(url, partial, size, emit, name, permit)
                 if sha256 is not None and partial.sha256 != sha256:
                     raise _WrongBytes(partial.sha256)
 
@@ -231,12 +259,41 @@ class Fetcher:
                 pause *= 2
         raise AssertionError("a last attempt returns or raises")
 
-    def _into(self, url: str, partial: _Partial, size: int | None, emit: Listener, name: str) -> None:
+    def _answer(
+        self, url: str, headers: Mapping[str, str], permit: Permit | None, *, method: str = "GET"
+    ) -> requests.Response:
+        """Ask, and a second time where the server, and not one that it redirects to, wants to know who is there."""
+        sent = permit.header() if permit else ""
+        response = self._asker.answer(url, headers, sent, method=method)
+        if permit is None or response.status_code != 401 or not _same_server(response.url, url):
+            return response
+        response.close()
+        if permit.renew(response.headers.get("WWW-Authenticate", ""), sent, self._read_small):
+            return self._asker.answer(url, headers, permit.header(), method=method)
+        return response
+
+    def _read_small(self, url: str, authorization: str) -> bytes:
+        body = bytearray()
+        with self._asker.answer(url, {}, authorization) as response:
+            if response.status_code != 200:
+                raise refused(response)
+            self._asker.receive(response, body.extend, lambda: len(body), _SMALL)
+        return bytes(body)
+
+    def _into(
+        self,
+        url: str,
+        partial: _Partial,
+        size: int | None,
+        emit: Listener,
+        name: str,
+        permit: Permit | None,
+    ) -> None:
         """Make one attempt to complete `partial`."""
         headers = {}
         if partial.size and partial.validator:
             headers = {"Range": f"bytes={partial.size}-", "If-Range": partial.validator}
-        with self._asker.answer(url, headers) as response:
+        with self._answer(url, headers, permit) as response:
             if response.status_code == 206 and _resumes_at(response, partial.size):
                 pass
             elif response.status_code in (200, 206, 416):
@@ -263,6 +320,11 @@ class Fetcher:
             self._asker.receive(response, take, lambda: partial.size, _LARGEST if size is None else size)
         if size is not None and partial.size < size:
             raise Failed(f"it ends after {partial.size} of {size} bytes", again=True)
+
+
+def _same_server(first: str, second: str) -> bool:
+    one, other = urlsplit(first), urlsplit(second)
+    return (one.scheme, one.netloc.rpartition("@")[2]) == (other.scheme, other.netloc.rpartition("@")[2])
 
 
 def _length(text: str) -> int | None:

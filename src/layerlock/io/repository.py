@@ -22,6 +22,9 @@ class _Named(Protocol):
 
 T = TypeVar("T", bound=_Named)
 
+PINS = (".debs", ".image")
+"""What files beside an environment's recipe are called, before `.toml`, that hold its pins."""
+
 
 class Repository:
     """Recipes by name, read when they are asked for and then kept."""
@@ -63,7 +66,7 @@ class Repository:
     def names(self, kind: str) -> tuple[str, ...]:
         """List what there is of `packages`, `environments`, `runtimes` or `layers`."""
         found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
-        return tuple(sorted(name for name in found if not name.endswith(".debs")))
+        return tuple(sorted(name for name in found if not name.endswith(PINS)))
 
     def recipe_file(self, kind: str, name: str) -> str:
         """Give a recipe's place from the top of the repository."""
@@ -128,9 +131,10 @@ class Repository:
             )
         document = self._document(kind, name, table, ())
         if kind == "environments":
-            pins = path.with_name(f"{name}.debs.toml")
-            if pins.is_file():
-                document |= read_table(pins, f"recipes/environments/{name}.debs.toml")
+            for suffix in PINS:
+                pins = path.with_name(f"{name}{suffix}.toml")
+                if pins.is_file():
+                    document |= read_table(pins, f"recipes/environments/{pins.name}")
         record = read_record(cls, document, path, shown)
         if record.name != name:
             raise InvalidRecipe(

@@ -28,6 +28,8 @@ class Kind(enum.Enum):
     DIRECTORY = "directory"
     SYMLINK = "symbolic link"
     HARDLINK = "hard link"
+    SPECIAL = "device or pipe"
+    """A device or a pipe, which only a reader that asks for them is shown."""
 
 
 _KINDS: Final = {
@@ -38,6 +40,7 @@ _KINDS: Final = {
     b"2": Kind.SYMLINK,
     b"5": Kind.DIRECTORY,
 }
+_SPECIAL: Final = frozenset({b"3", b"4", b"6"})
 _REFUSED: Final = {b"3": "a character device", b"4": "a block device", b"6": "a pipe", b"S": "a sparse file"}
 
 
@@ -91,10 +94,14 @@ class Stream:
 
 
 class TarReader:
-    """Iterates over members; `data()` yields the current one's contents, and may be left unread."""
+    """Iterates over members; `data()` yields the current one's contents, and may be left unread.
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    With `special`, devices and pipes come as members instead of being refused.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], *, special: bool = False) -> None:
         self._stream = Stream(pieces)
+        self._special = special
         self._left = 0
         self._padding = 0
 
@@ -156,6 +163,8 @@ class TarReader:
             size = _decimal(extended["size"])
         if any(key.startswith("GNU.sparse.") for key in extended):
             raise Refused(name, "a sparse file")
+        if kind in _SPECIAL and self._special:
+            return Member(name=name, kind=Kind.SPECIAL, executable=False, link=b"", size=0)
         if kind not in _KINDS:
             raise Refused(name, _REFUSED.get(kind, f"a member of unknown kind {kind!r}"))
         found = _KINDS[kind]

@@ -12,7 +12,7 @@ import stat
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from layerlock.errors import UnsafeArchive
 from layerlock.io.atomic import storing, write_all
@@ -69,7 +69,7 @@ class TreeWriter:
         self._bytes = 0
         self._entries = 0
 
-    def __enter__(self) -> TreeWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

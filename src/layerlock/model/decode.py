@@ -56,6 +56,24 @@ AbsolutePath = Annotated[
 Sha256 = Annotated[str, Text(pattern=r"[0-9a-f]{64}", called="a sha256 of 64 hexadecimal digits")]
 Commit = Annotated[str, Text(pattern=r"[0-9a-f]{40}", called="a git commit of 40 hexadecimal digits")]
 TreeHash = Annotated[str, Text(pattern=r"sha256-[A-Za-z0-9+/]{43}=", called="a tree hash, `sha256-<base64>`")]
+ImageDigest = Annotated[
+    str, Text(pattern=r"sha256:[0-9a-f]{64}", called="a digest, `sha256:` and 64 hexadecimal digits")
+]
+# The grammar of the distribution project's `reference` package, with the registry always named: which one a bare name
+# means is a setting of each engine.
+IMAGE_REFERENCE = (
+    r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:[0-9]))(?::[0-9]{1,5})?"
+    r"(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)+"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+    r"(?:@sha256:[0-9a-f]{64})?"
+)
+ImageReference = Annotated[
+    str,
+    Text(
+        pattern=IMAGE_REFERENCE,
+        called="an image with its registry, `REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]`",
+    ),
+]
 Variable = Annotated[str, Text(pattern=r"[A-Za-z_][A-Za-z0-9_]*", called="a variable's name")]
 Bytes = Annotated[
     int,

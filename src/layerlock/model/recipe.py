@@ -10,6 +10,8 @@ from layerlock.model.decode import (
     AbsolutePath,
     Bytes,
     Commit,
+    ImageDigest,
+    ImageReference,
     Name,
     RelativePath,
     Seconds,
@@ -216,6 +218,15 @@ class AboutEnvironment:
     base: Name | None = item(
         "The environment that it is made from, instead of Debian packages.", default=None
     )
+    image: ImageReference | None = item(
+        "The OCI image that it is made from, instead of Debian packages.",
+        default=None,
+        example='"quay.io/pypa/manylinux2014_x86_64@sha256:0d25b049964b2549b83384036abdff06789a8c0b1e9ff003ec80f0d531f79e50"',
+    )
+    python: AbsolutePath | None = item(
+        "The Python in it that guest scripts run on; its base's, else `/usr/bin/python3`, if left out.",
+        default=None,
+    )
     archive: Name = item("The Debian archive.", default="debian")
     suite: Name | None = item("The suite of the archive.", default=None, example='"bullseye"')
     snapshot: str | None = item(
@@ -239,6 +250,26 @@ class Deb:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageLayer:
+    """One layer of a pinned image."""
+
+    digest: ImageDigest = item("The digest of the blob, as the registry has it.")
+    diff_id: ImageDigest = item("The digest of the layer's tar archive, uncompressed.")
+    size: int = item("The blob's size in bytes.")
+    media_type: str = item("Its media type.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PinnedImage:
+    """The pinned image; kept in `NAME.image.toml`."""
+
+    reference: ImageReference = item("The image that the recipe asked for when the pins were written.")
+    manifest: ImageDigest = item("The digest of the manifest for the environment's system.")
+    config: ImageDigest = item("The digest of the image's configuration.")
+    layers: tuple[ImageLayer, ...] = item("The layers, the lowest first.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Floor:
     """The oldest C library that code linked in the environment shall run on."""
 
@@ -255,6 +286,7 @@ class EnvironmentRecipe:
     links: Mapping[RelativePath, str] = item("Symbolic links to make: place = target.", default={})
     variables: Mapping[Variable, str] = item("Environment variables of every build in it.", default={})
     debs: tuple[Deb, ...] = item("The pinned packages; kept in `NAME.debs.toml`.", default=())
+    image: PinnedImage | None = item("The pinned image; kept in `NAME.image.toml`.", default=None)
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Protocol
 
 from layerlock.errors import Location
+from layerlock.model.derivation import GuestFile
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
@@ -34,5 +35,5 @@ class Recipes(Protocol):
         """Give the place and the sha256 of a file below `recipes/`."""
 
 
-GuestCode = Mapping[str, str]
-"""The guest files' sha256 by name."""
+GuestCode = Mapping[str, tuple[GuestFile, ...]]
+"""The guest files that each guest script uses, itself among them, by the script's name."""

@@ -23,7 +23,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan
 
 
-def mismatch(source: Source | Deb, pin: LockedSource) -> str | None:
+def mismatch(source: Source | Deb | LockedFile, pin: LockedSource) -> str | None:
     """Name the first key of a source that its pin does not fit; None where it fits."""
     pairs: dict[str, tuple[object, object]]
     match source, pin:
@@ -38,14 +38,17 @@ def mismatch(source: Source | Deb, pin: LockedSource) -> str | None:
             pairs = {"path": (source.path, pin.path)}
         case (Deb(), LockedFile()):
             pairs = {"path": ((source.path,), pin.urls), "sha256": (source.sha256, pin.sha256)}
-        case (TarballSource() | ZipSource() | WheelSource() | FileSource(), LockedFile()):
+        case (TarballSource() | ZipSource() | WheelSource() | FileSource() | LockedFile(), LockedFile()):
             pairs = {"urls": (source.urls, pin.urls), "sha256": (source.sha256, pin.sha256)}
         case _:
             return "kind"
     return next((name for name, (said, pinned) in pairs.items() if said != pinned), None)
 
 
-def stated(closure: Closure) -> list[tuple[str, Source | Deb, str, str, str]]:
+Stated = tuple[str, Source | Deb | LockedFile, str, str, str]
+
+
+def stated(closure: Closure, recipes: Recipes) -> list[Stated]:
     """Give every source that recipes state: its key in a lock, itself, and its place (kind, recipe, dotted path)."""
     return [
         *(
@@ -55,6 +58,10 @@ def stated(closure: Closure) -> list[tuple[str, Source | Deb, str, str, str]]:
         *(
             (f"{recipe.name}/{deb.name}", deb, "environments", recipe.name, f"debs[{index}]")
             for recipe, index, deb in closure.debs()
+        ),
+        *(
+            (layer.key, layer, "environments", recipe.name, f"image.layers[{index}]")
+            for recipe, index, layer in closure.image_layers(recipes)
         ),
     ]
 
@@ -66,7 +73,7 @@ def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, L
         StaleLock: a source is not in the lock, or differs from its pin; the key of the recipe is named.
     """
     pins = {source.key: source for source in lock.sources}
-    all_stated = stated(closure)
+    all_stated = stated(closure, recipes)
     for key, source, kind, name, dotted in all_stated:
         pin = pins.get(key)
         if pin is None:

@@ -10,7 +10,7 @@ from layerlock.model.recipe import WheelsBuild
 from layerlock.model.recipes import GuestCode, Recipes
 from layerlock.model.runtime import RuntimeRecipe
 from layerlock.plan.guestcode import files_of
-from layerlock.plan.packages import GUEST_PYTHON, environment_name, variables
+from layerlock.plan.packages import environment_name, guest_command, variables
 
 NOBODY = 65534
 """The user of smoke tests: Lambda runs functions as an unprivileged user who owns nothing."""
@@ -76,7 +76,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         system=recipes.environment(about.environment).environment.system,
         action=GuestRun(
             root=root,
-            command=GUEST_PYTHON,
+            command=guest_command(recipes, about.environment),
             entry="assemble.py",
             guest=files_of("assemble.py", code),
             task=task,
@@ -106,7 +106,7 @@ def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivatio
         system=recipes.environment(about.environment).environment.system,
         action=GuestRun(
             root=root,
-            command=GUEST_PYTHON,
+            command=guest_command(recipes, about.environment),
             entry="pack.py",
             guest=files_of("pack.py", code),
             task={

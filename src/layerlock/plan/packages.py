@@ -31,10 +31,11 @@ from layerlock.model.recipe import (
     ZipSource,
 )
 from layerlock.model.recipes import GuestCode, Recipes
+from layerlock.plan import images
 from layerlock.plan.guestcode import files_of
 
-GUEST_PYTHON = ("/usr/bin/python3", "-s", "-E", "-B")
-"""How guest scripts are started in a build environment: its own small Python, without a user's or a site's say."""
+GUEST_PYTHON = "/usr/bin/python3"
+"""The Python that guest scripts run on where an environment names no other."""
 
 VARIABLES: Mapping[str, str] = {
     "HOME": "/build",
@@ -76,9 +77,26 @@ def file_name(source: WheelSource | FileSource) -> str:
     return source.urls[0].rpartition("/")[2]
 
 
-def environment(recipe: EnvironmentRecipe) -> Derivation:
+def guest_command(recipes: Recipes, name: str) -> tuple[str, ...]:
+    """Say how guest scripts are started in an environment: its own Python, without a user's or a site's say."""
+    about = recipes.environment(name).environment
+    while about.python is None and about.base is not None:
+        about = recipes.environment(about.base).environment
+    return (about.python or GUEST_PYTHON, "-s", "-E", "-B")
+
+
+def environment(recipe: EnvironmentRecipe, recipes: Recipes) -> Derivation:
     """Describe the making of a root file system."""
     about = recipe.environment
+    if about.image is not None:
+        image = images.pinned_image(recipe, recipes)
+        return Derivation(
+            name=environment_name(about.name),
+            version="",
+            system=about.system,
+            action=images.transform(recipe, image),
+            sources=images.sources(recipe, image),
+        )
     if about.base is not None:
         if recipe.floor is None:
             raise InvalidRecipe(f"the environment `{about.name}` has a base and no floor")
@@ -139,7 +157,7 @@ def package(
         system=recipes.environment(build.environment).environment.system,
         action=GuestRun(
             root=root,
-            command=GUEST_PYTHON,
+            command=guest_command(recipes, build.environment),
             entry=entry,
             guest=files_of(entry, code),
             task=task,

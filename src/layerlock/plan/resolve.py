@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from layerlock.errors import InvalidRecipe, UsageError
 from layerlock.model.derivation import Derivation
-from layerlock.model.lock import LockedSource
+from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.plan import layers, packages
+from layerlock.plan import images, layers, packages
 
 T = TypeVar("T")
 
@@ -54,6 +54,18 @@ class Closure:
     def debs(self) -> tuple[tuple[EnvironmentRecipe, int, Deb], ...]:
         """Give every pinned Debian package with its place in the recipe."""
         return tuple((e, index, deb) for e in self.environments for index, deb in enumerate(e.debs))
+
+    def image_layers(self, recipes: Recipes) -> tuple[tuple[EnvironmentRecipe, int, LockedFile], ...]:
+        """Give every layer of an image with its place in the recipe.
+
+        Raises:
+            InvalidRecipe, StaleLock: an image is not pinned.
+        """
+        return tuple(
+            (e, index, pin)
+            for e in self.environments
+            for index, pin in enumerate(images.layer_pins(e, recipes))
+        )
 
 
 def closure_of_layer(recipes: Recipes, layer: str) -> Closure:
@@ -113,7 +125,7 @@ def _derivations(
     recipes: Recipes, closure: Closure, code: GuestCode, pins: Mapping[str, LockedSource]
 ) -> tuple[Derivation, ...]:
     return (
-        *(packages.environment(recipe) for recipe in closure.environments),
+        *(packages.environment(recipe, recipes) for recipe in closure.environments),
         *(packages.package(recipe, recipes, code, pins) for recipe in closure.packages),
     )
 
@@ -144,6 +156,7 @@ class _Walk:
                 location=self._recipes.locate("environments", name, "environment.base"),
             )
         recipe = self.known(self._recipes.environment, name, said)
+        images.check_origin(recipe, self._recipes)
         base = recipe.environment.base
         if base is not None:
             self.environment(base, ("environments", name, "environment.base"), (*path, name))

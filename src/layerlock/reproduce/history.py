@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from layerlock.errors import FetchError, InvalidRecipe, NoHistory, UsageError
@@ -15,6 +16,7 @@ from layerlock.reproduce.locks import LockComparison, compare_locks
 from layerlock.sources.git_program import GitProgram, GitResult
 
 _REVISION: Final = re.compile(r"[A-Za-z0-9_@.][A-Za-z0-9_@./{}^~+-]{0,199}")
+_PLAIN: Final = ("100644", "100755")
 _LAYER: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -37,6 +39,25 @@ class PastLock:
     lock: Lock | None
     problem: str = ""
     change: LockComparison | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockPlace:
+    """A commit that brought a lock in this form: the layer, the commit, and the bytes' name in git (blob)."""
+
+    layer: str
+    revision: str
+    blob: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastFile:
+    """A file or link of a revision, by its path from the top of the recipe repository."""
+
+    path: str
+    blob: str
+    executable: bool
+    link: bool
 
 
 class History:
@@ -70,7 +91,7 @@ class History:
         Raises:
             NoHistory: the history is cut short, or holds no lock of this layer.
         """
-        if self._shallow():
+        if self.shallow:
             raise NoHistory(
                 "the checkout is a shallow clone: its history is cut short",
                 hint="bring the rest: git fetch --unshallow",
@@ -108,14 +129,68 @@ class History:
             NoHistory: there is no such revision, or no lock of the layer in it.
             InvalidRecipe: the lock there cannot be read.
         """
-        commit = self._commit(revision)
+        _, text = self.lock_bytes(layer, revision)
+        return parse_lock(text, f"{self._path(layer)} at {revision}")
+
+    def lock_bytes(self, layer: str, revision: str) -> tuple[str, bytes]:
+        """Give the whole name of a revision's commit, and a layer's lock there as it is stored.
+
+        Raises:
+            UsageError, NoHistory: as `lock_at`.
+        """
+        commit = self.commit(revision)
         text = self._lock_text(layer, commit)
         if text is None:
-            raise NoHistory(
-                f"the revision `{revision}` has no lock of `{layer}` ({self._path(layer)})",
-                hint=f"revisions that have one: layerlock history {layer}",
-            )
-        return parse_lock(text, f"{self._path(layer)} at {revision}")
+            raise self._no_lock(layer, revision)
+        return commit, text
+
+    def lock_places(self) -> tuple[LockPlace, ...]:
+        """List every lock that any commit of any branch or tag brought, the newest commits first.
+
+        Merges are looked at from each of their parents. In a shallow clone only what is there is found.
+        """
+        folder = (self._prefix / "lockfiles").as_posix()
+        # `--` keeps a path from being taken for a revision; -z leaves names as they are.
+        options = ("--all", "-m", "--raw", "--no-abbrev", "--no-renames", "--no-show-signature", "-z")
+        said = self._run("log", *options, "--format=%H", "--end-of-options", "--", folder).output
+        found: dict[LockPlace, None] = {}
+        commit = ""
+        parts = iter(said.decode("utf-8", "surrogateescape").split("\0"))
+        for part in parts:
+            row = re.fullmatch(r"\s*:\d+ (\d+) [0-9a-f]+ ([0-9a-f]+) [A-Z]\d*", part)
+            if row is None:
+                commit = part.strip() or commit
+                continue
+            path = PurePosixPath(next(parts, ""))
+            if row[1] in _PLAIN and path.parent.as_posix() == folder and path.suffix == ".lock":
+                found[LockPlace(layer=path.stem, revision=commit, blob=row[2])] = None
+        return tuple(found)
+
+    def files_at(self, commit: str, folders: tuple[str, ...]) -> tuple[PastFile, ...]:
+        """List the files and links below some folders of the recipe repository as a commit has them."""
+        top = self._prefix.as_posix()
+        wanted = [(self._prefix / folder).as_posix() for folder in folders]
+        said = self._run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *wanted).output
+        found = []
+        for record in filter(None, said.split(b"\0")):
+            about, _, name = record.partition(b"\t")
+            mode, kind, blob = about.decode("ascii").split()
+            path = os.fsdecode(name) if top == "." else os.fsdecode(name)[len(top) + 1 :]
+            if kind == "blob":
+                found.append(
+                    PastFile(path=path, blob=blob, executable=mode == "100755", link=mode == "120000")
+                )
+        return tuple(found)
+
+    def blob(self, name: str) -> bytes:
+        """Read a file's bytes as they are stored: no filter, no line ends, no attributes take part."""
+        return self._run("cat-file", "blob", name).output
+
+    def _no_lock(self, layer: str, revision: str) -> NoHistory:
+        return NoHistory(
+            f"the revision `{revision}` has no lock of `{layer}` ({self._path(layer)})",
+            hint=f"revisions that have one: layerlock history {layer}",
+        )
 
     def _try(self, layer: str, commit: str) -> tuple[Lock | None, str]:
         text = self._lock_text(layer, commit)
@@ -126,7 +201,13 @@ class History:
         except InvalidRecipe as error:
             return None, f"cannot be read: {error.message}"
 
-    def _commit(self, revision: str) -> str:
+    def commit(self, revision: str) -> str:
+        """Give the whole name of a revision's commit.
+
+        Raises:
+            UsageError: that is no way to name a revision.
+            NoHistory: there is none of this name.
+        """
         if not _REVISION.fullmatch(revision) or ".." in revision:
             raise UsageError(
                 f"`{revision}` does not name one revision",
@@ -142,7 +223,7 @@ class History:
         )
         commit = found.output.decode("ascii", "replace").strip()
         if found.status != 0 or not re.fullmatch(r"[0-9a-f]{40,64}", commit):
-            shallow = self._shallow()
+            shallow = self.shallow
             raise NoHistory(
                 f"there is no revision `{revision}` in this checkout"
                 + (", which is a shallow clone" if shallow else ""),
@@ -161,7 +242,9 @@ class History:
             raise UsageError(f"`{layer}` is no layer's name")
         return (self._prefix / "lockfiles" / f"{layer}.lock").as_posix()
 
-    def _shallow(self) -> bool:
+    @property
+    def shallow(self) -> bool:
+        """Whether the history is cut short."""
         return self._run("rev-parse", "--is-shallow-repository").output.strip() == b"true"
 
     def _run(self, *arguments: str, accept: tuple[int, ...] = (0,)) -> GitResult:

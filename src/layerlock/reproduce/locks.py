@@ -111,8 +111,8 @@ def version_of(source: LockedSource) -> str:
     if isinstance(source, LockedGit):
         ref = (source.ref or "").removeprefix("refs/tags/").removeprefix("refs/heads/")
         return f"{ref} {source.commit[:12]}".strip()
-    if not isinstance(source, LockedFile) or not source.urls:
-        return ""
+    if not isinstance(source, LockedFile) or not source.urls or source.urls[0].startswith("oci:"):
+        return ""  # the layer of an image has a digest and no version
     name = unquote(source.urls[0].partition("#")[0].partition("?")[0].rpartition("/")[2])
     deb = _DEB.match(name)
     if deb is not None:

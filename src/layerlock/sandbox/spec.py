@@ -11,7 +11,8 @@ from pathlib import Path
 class Mount:
     """A directory or file of the host, seen inside at the path `target`; read-only unless `writable`.
 
-    The target need not exist in the root. Targets neither nest nor lie below `/build`, `/out` and `/tmp`.
+    The target need not exist in the root. Targets neither nest nor lie below `/build`, `/out` and `/tmp`, nor
+    below `/proc` but for a few files (`skeleton.COVERED`).
     """
 
     source: Path

@@ -146,7 +146,7 @@ def fetch_index(
         origins = origins.at(about.snapshot)
     architecture = ARCHITECTURES[about.system]
     name = f"{about.archive}/{about.suite}"
-    root, signed = _in_release(name, about.archive, about.suite, origins, fetcher)
+    root, signed = in_release(name, about.suite, origins.archive_roots(about.archive), fetcher)
     release = read_release(
         signed, keyring=debian_keyring() if keyring is None else keyring, where=name, suite=about.suite
     )
@@ -157,9 +157,9 @@ def fetch_index(
     texts = []
     for component in components:
         folder = f"{component}/binary-{architecture}"
-        place, listed = _choose(release, folder, name)
+        place, listed = choose(release, f"{folder}/Packages", name)
         texts.append(
-            _list(name, root, f"dists/{about.suite}/{place}", listed, release.by_hash, fetcher, emit)
+            read_list(name, root, f"dists/{about.suite}/{place}", listed, release.by_hash, fetcher, emit)
         )
     return Index(
         archive=about.archive,
@@ -188,7 +188,7 @@ def vouch(
         Unverified: a pin is not as the index lists it, or the index is not signed by a trusted key.
         FetchError: no mirror has the index.
     """
-    components = {"main", *(_component(deb) for deb in debs)}
+    components = {"main", *(component(deb) for deb in debs)}
     index = _index_of(environment, reach, emit, components=components, keyring=keyring)
     index.confirm(debs, frozenset(), emit, environment.name)
     return index.signed
@@ -252,17 +252,22 @@ def write_debs(path: Path, debs: Iterable[Deb], *, origin: str) -> None:
         write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
-def _component(deb: Deb) -> str:
+def component(deb: Deb) -> str:
     """Give the part of the archive that a pool path belongs to."""
     parts = deb.path.split("/")
     return parts[2] if len(parts) > 3 and parts[1] == "pool" else "main"
 
 
-def _in_release(
-    name: str, archive: str, suite: str, origins: Origins, fetcher: Fetcher
+def in_release(
+    name: str, suite: str, roots: tuple[ArchiveRoot, ...], fetcher: Fetcher
 ) -> tuple[ArchiveRoot, bytes]:
+    """Fetch a suite's `InRelease` from the first place that has it; it is not verified yet.
+
+    Raises:
+        FetchError: none has it.
+    """
     failures = []
-    for root in origins.archive_roots(archive):
+    for root in roots:
         url = f"{root.url}/dists/{suite}/InRelease"
         try:
             return root, fetcher.read(url, limit=_RELEASE_LIMIT)
@@ -274,16 +279,20 @@ def _in_release(
     )
 
 
-def _choose(release: Release, folder: str, name: str) -> tuple[str, Listed]:
-    """Give the path of a list of packages, compressed if there is such a one, and what the index states of it."""
+def choose(release: Release, path: str, name: str) -> tuple[str, Listed]:
+    """Give the path of a list of packages, compressed if there is such a one, and what the index states of it.
+
+    Raises:
+        Unverified: it states nothing of it.
+    """
     for suffix in _SUFFIXES:
-        listed = release.files.get(f"{folder}/Packages{suffix}")
+        listed = release.files.get(path + suffix)
         if listed is not None:
-            return f"{folder}/Packages{suffix}", listed
-    raise Unverified(f"{name}: the signed index states no sha256 of {folder}/Packages")
+            return path + suffix, listed
+    raise Unverified(f"{name}: the signed index states no sha256 of {path}")
 
 
-def _list(
+def read_list(
     name: str,
     root: ArchiveRoot,
     place: str,
@@ -292,7 +301,12 @@ def _list(
     fetcher: Fetcher,
     emit: Listener,
 ) -> str:
-    """Give a list of packages, by its hash where the mirror offers that: amid an update it then has both lists."""
+    """Give a list of packages, by its hash where the mirror offers that: amid an update it then has both lists.
+
+    Raises:
+        HashMismatch: it is not the one that the signed index states.
+        FetchError: the mirror does not give it.
+    """
     folder, _, filename = place.rpartition("/")
     urls = [f"{root.url}/{place}"]
     if by_hash:

@@ -243,7 +243,9 @@ def _take(
     name: str, address: Address, sha256: str, size: int | None, place: Path, fetcher: Fetcher, emit: Listener
 ) -> None:
     if address.file is None:
-        fetcher.download((address.url,), place, sha256=sha256, size=size, emit=emit, name=name)
+        fetcher.download(
+            (address.url,), place, sha256=sha256, size=size, emit=emit, name=name, permit=address.permit
+        )
         return
     try:
         with address.file.open("rb") as source:

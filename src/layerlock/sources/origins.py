@@ -19,7 +19,11 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 import tomli
 
 from layerlock.errors import InvalidRecipe
+from layerlock.io.http import Permit
+from layerlock.model.decode import IMAGE_REFERENCE
+from layerlock.model.image import Reference, read_reference
 from layerlock.sources.apt_sources import AptSource, mirrors, read_apt_sources
+from layerlock.sources.oci_tokens import Permits, base_url, read_credentials
 from layerlock.sources.pip_configuration import PipConfiguration, read_pip_configuration
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ TIMEOUT = (15.0, 60.0)
 
 _PYPI = re.compile(r"pypi:([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._+!~-]*)")
 _DEBIAN = re.compile(r"debian:([a-z0-9][a-z0-9-]*)((?!.*/\.\.?(?:/|$))(?:/[A-Za-z0-9._+~:%-]+)+)")
+_OCI = re.compile(rf"oci:(?=[^@]*@)({IMAGE_REFERENCE})")
 _WEB = re.compile(r"https?://[^\s/]+/\S*")
 
 
@@ -39,12 +44,13 @@ class Address:
     """A place where the bytes may be had.
 
     `shown` is what messages call it: for a registry's file the name in the recipe, never its address. A local index
-    or folder gives a `file` instead of a `url`.
+    or folder gives a `file` instead of a `url`. `permit` is what a registry of images wants to see.
     """
 
     shown: str
     url: str
     file: Path | None = None
+    permit: Permit | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +74,15 @@ def check_url(url: str) -> None:
     """Refuse what is not an address that a recipe may state.
 
     Raises:
-        InvalidRecipe: it is neither http, https, `pypi:PROJECT/FILENAME` nor `debian:ARCHIVE/PATH`.
+        InvalidRecipe: it is neither http, https, `pypi:PROJECT/FILENAME`, `debian:ARCHIVE/PATH` nor
+            `oci:REGISTRY/REPOSITORY@sha256:DIGEST`.
     """
     if url.startswith("pypi:"):
         fits, form = _PYPI.fullmatch(url), "`pypi:PROJECT/FILENAME`"
     elif url.startswith("debian:"):
         fits, form = _DEBIAN.fullmatch(url), "`debian:ARCHIVE/PATH`"
+    elif url.startswith("oci:"):
+        fits, form = _OCI.fullmatch(url), "`oci:REGISTRY/REPOSITORY@sha256:DIGEST`"
     else:
         fits, form = _WEB.fullmatch(url), "an address that begins with https://"
     if not fits:
@@ -100,7 +109,9 @@ class Origins:
         apt: tuple[AptSource, ...],
         snapshot_address: str | None,
         snapshots: tuple[str, ...] = (),
+        permits: Permits | None = None,
     ) -> None:
+        self._permits = permits or Permits({})
         self._pip = pip
         self._apt = apt
         self._snapshot_address = snapshot_address
@@ -129,12 +140,17 @@ class Origins:
             apt=read_apt_sources(root),
             snapshot_address=snapshot_address(),
             snapshots=snapshots,
+            permits=Permits(read_credentials(variables)),
         )
 
     def at(self, *snapshots: str) -> Origins:
         """Give the same origins with other moments for the snapshot service."""
         return Origins(
-            pip=self._pip, apt=self._apt, snapshot_address=self._snapshot_address, snapshots=snapshots
+            pip=self._pip,
+            apt=self._apt,
+            snapshot_address=self._snapshot_address,
+            snapshots=snapshots,
+            permits=self._permits,
         )
 
     def resolve(self, url: str, sha256: str) -> Iterator[Address | Refusal]:
@@ -157,8 +173,19 @@ class Origins:
                     shown=url,
                     reason="apt of this host has no such archive, and no snapshot's moment is stated",
                 )
+        elif url.startswith("oci:"):
+            reference = read_reference(url.removeprefix("oci:"))
+            yield Address(
+                shown=url,
+                url=f"{base_url(reference.registry)}/{reference.repository}/blobs/{reference.digest}",
+                permit=self.permit(reference),
+            )
         else:
             yield Address(shown=url, url=url)
+
+    def permit(self, reference: Reference) -> Permit:
+        """Give what the registry of an image wants to see for pulling from its repository."""
+        return self._permits.of(reference.registry, reference.repository)
 
     def listed(self, project: str) -> tuple[ProjectPage | str, ...]:
         """Give each index's page of a project, or the reason why there is none."""

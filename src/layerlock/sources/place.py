@@ -50,7 +50,8 @@ def place(source: SourceInput, stored: Path, into: Path) -> None:
             hint="use a newer layerlock",
         )
     with storing(f"make {into}"):
-        into.mkdir(mode=0o755)
+        into.mkdir()
+        into.chmod(0o755)  # whatever the umask is
     if source.unpack == UNPACK_TAR:
         unpack_tar(stored, into, strip=source.strip)
     elif source.unpack == UNPACK_ZIP:
@@ -79,7 +80,8 @@ def copy_tree(tree: Path, into: Path, *, leave_out: frozenset[str] = frozenset()
         if stat.S_ISLNK(mode):
             target.symlink_to(Path(entry.path).readlink())
         elif stat.S_ISDIR(mode):
-            target.mkdir(mode=0o755)
+            target.mkdir()
+            target.chmod(0o755)
             copy_tree(Path(entry.path), target, leave_out=leave_out)
         elif stat.S_ISREG(mode):
             shutil.copyfile(entry.path, target, follow_symlinks=False)

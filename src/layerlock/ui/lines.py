@@ -12,6 +12,8 @@ from layerlock.events import (
     BuildReused,
     BuildStarted,
     BuildStep,
+    Checked,
+    CheckStarted,
     Event,
     FetchFinished,
     FetchRetried,
@@ -77,6 +79,14 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
             return Line(word="reused", text=f"{name} (its inputs are what they were)", importance="done")
         case BuildFailedEvent(reason=reason):
             return Line(word="failed", text=f"{name}: {_first(reason)}", importance="trouble")
+        case CheckStarted(derivations=rebuilt, variations=variations):
+            under = f" under {', '.join(variations)}" if variations else " without variations"
+            text = f"{name}: {count(len(rebuilt), 'derivation')}{under}"
+            return Line(word="check", text=text, importance="start")
+        case Checked(verdict=verdict, reason=reason):
+            said = f": {printable(reason.splitlines()[0])}" if reason else ""
+            importance: Importance = "done" if verdict == "match" else "trouble"
+            return Line(word=verdict, text=f"{name}{said}", importance=importance)
         case Warned(message=message):
             return Line(word="warning", text=_about(name, message), importance="trouble")
         case Noted(message=message):

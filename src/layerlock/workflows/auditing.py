@@ -23,7 +23,7 @@ from layerlock.model.findings import Finding
 from layerlock.model.lock import Lock, LockedSource
 from layerlock.plan import layers as names
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
-from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import deb_pin
 
 if TYPE_CHECKING:
@@ -222,8 +222,12 @@ def _plan(driver: Driver, layer: str, closure: Closure, lock: Lock | None) -> Pl
     """Plan with the lock's pins; None where a checkout or a folder has no tree hash."""
     pins: dict[str, LockedSource] = {pin.key: pin for pin in lock.sources} if lock is not None else {}
     pins |= {f"{recipe.name}/{deb.name}": deb_pin(recipe.name, deb) for recipe, _, deb in closure.debs()}
+    try:
+        pins |= {layer.key: layer for _, _, layer in closure.image_layers(driver.repository)}
+    except LayerlockError:
+        return None  # an image that is not pinned: the check `pinned` tells
     if not unpinned(closure, pins):
-        return plan_layer(driver.repository, layer, guest_code(), pins)
+        return plan_layer(driver.repository, layer, driver.guest_code, pins)
     return None
 
 

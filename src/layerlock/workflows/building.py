@@ -22,7 +22,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
 from layerlock.store.keep import Keep
 from layerlock.workflows.driver import Driver
-from layerlock.workflows.keeping import kept
+from layerlock.workflows.keeping import kept, needed
 from layerlock.workflows.locking import write_record
 from layerlock.workflows.planning import load, load_layer, load_package, recorded
 
@@ -81,6 +81,20 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     return replace(built, confirmed=True)
 
 
+def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSource]) -> LayerZip:
+    """Build everything that a lock records, and hold each output against its record; give the zip.
+
+    Raises:
+        NotReproducible: an output is not the one that the lock records.
+        LayerlockError: a fetch or a build failed.
+    """
+    # The smoke tests record nothing: how long they took is no part of the layer.
+    targets = tuple(name for name in plan.planned if name in recorded(lock))
+    with driver.store.pin(needed(lock, driver.store)):
+        made = _realise(driver, plan, targets, pins, recorded(lock))
+    return _zip(driver, lock.layer, made)
+
+
 def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out: Path) -> LayerBuilt:
     """Hold a layer's zip against lock, budget and limits, and put it into the folder `out`."""
     layer = lock.layer
@@ -92,7 +106,7 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
     check_size(zipped, recipe, runtime)
     return LayerBuilt(
         layer=layer,
-        path=_deliver(zipped, out, driver),
+        path=deliver(zipped, out, driver),
         sha256=zipped.sha256,
         size=zipped.size,
         unzipped=zipped.unzipped,
@@ -193,7 +207,7 @@ def _zip(driver: Driver, layer: str, made: Mapping[str, Realisation]) -> LayerZi
     return zipped
 
 
-def _deliver(zipped: LayerZip, out: Path, driver: Driver) -> Path:
+def deliver(zipped: LayerZip, out: Path, driver: Driver) -> Path:
     """Put the zip into the folder `out` unless it stands there, byte for byte.
 
     Its contents are read every time: a file of the same size and time may still be another one.

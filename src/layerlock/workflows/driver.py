@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,15 +14,18 @@ from layerlock.build.workshop import Capacity, Sandbox, Workshop
 from layerlock.events import Listener
 from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
-from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Source
+from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.model.recipes import GuestCode
+from layerlock.plan import guestcode
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
+    from layerlock.sources.debian_sources import SourcePackage
 
 GUEST = Path(layerlock.__file__).parent / "guest"
+"""The driver's own guest code."""
 
 
 class Supplier(Protocol):
@@ -46,8 +48,19 @@ class Supplier(Protocol):
     def vouch(self, environment: EnvironmentRecipe, debs: tuple[Deb, ...]) -> SignedIndex:
         """Hold Debian packages against the archive's signed index."""
 
+    def source_packages(
+        self, environment: EnvironmentRecipe, wanted: Collection[tuple[str, str]]
+    ) -> tuple[SourcePackage, ...]:
+        """Find Debian's source packages, by name and version, in the signed index of sources."""
+
     def closure(self, environment: EnvironmentRecipe, place: Path) -> None:
         """Pin an environment's packages anew, and write them to `place`."""
+
+    def image(self, environment: EnvironmentRecipe, place: Path) -> None:
+        """Pin an environment's image anew, and write the pins to `place`."""
+
+    def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
+        """Hold pins of an image against the registry."""
 
 
 class Bubblewrap:
@@ -83,7 +96,10 @@ class Bubblewrap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driver:
-    """The repository, the store, and everything that a verb may be told on the command line."""
+    """The repository, the store, and everything that a verb may be told on the command line.
+
+    `guest` is the folder of the guest code that builds run: the driver's own, or that of a past revision.
+    """
 
     repository: Repository
     store: LocalStore
@@ -92,6 +108,7 @@ class Driver:
     emit: Listener
     jobs: int
     memory: int
+    guest: Path = GUEST
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
 
@@ -102,7 +119,7 @@ class Driver:
             store=self.store,
             sandbox=self.sandbox,
             repository=self.repository.root,
-            guest=GUEST,
+            guest=self.guest,
             jobs=self.jobs,
             emit=self.emit,
             keep_failed=self.keep_failed,
@@ -114,8 +131,13 @@ class Driver:
         """What the machine gives to builds."""
         return Capacity(builds=self.jobs, memory=self.memory)
 
+    @property
+    def guest_code(self) -> GuestCode:
+        """What guest scripts use, by content: it is hashed into the derivations that run them."""
+        return _guest_code(self.guest)
+
 
 @cache
-def guest_code() -> GuestCode:
-    """Hash the driver's guest files, by name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(GUEST.glob("*.py"))}
+def _guest_code(folder: Path) -> GuestCode:
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    return guestcode.guest_code(files) if folder == GUEST else guestcode.past_guest_code(files)

@@ -23,9 +23,10 @@ from layerlock.model.lock import (
 )
 from layerlock.plan import layers
 from layerlock.plan.fit import mismatch, parts
+from layerlock.plan.images import lacks_pins, layer_pins, pinned_image
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
-from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import check_patches, deb_pin, recorded
 
 
@@ -58,28 +59,25 @@ def lock_layer(
     """Pin every source of a layer and write its lock.
 
     Pins that still fit are kept, but for the sources, packages or environments named in `upgrade`; of an
-    environment, the closure of its packages is worked out anew and its `.debs.toml` written. Recorded
-    outputs of derivations that are still the same are kept, the others dropped. `together` are layers that are
-    locked in the same go: that their locks still hold other pins is no conflict.
+    environment, the closure of its packages is worked out anew and its `.debs.toml` written, or its image looked
+    up and its `.image.toml` written. Recorded outputs of derivations that are still the same are kept, the others
+    dropped. `together` are layers that are locked in the same go: that their locks still hold other pins is no
+    conflict.
 
     Raises:
         HashMismatch: bytes are not what a recipe says, or changed under an unchanged address.
         Unverified: a Debian index is not signed by a trusted key.
     """
-    for name in sorted(upgrade & {*driver.repository.names("environments")}):
-        about = driver.repository.environment(name)
-        driver.supplier.closure(
-            about, driver.repository.root / "recipes" / "environments" / f"{name}.debs.toml"
-        )
-    repository = driver.repository.fresh()
+    repository = _pin_environments(driver, layer, upgrade)
     path = repository.lock_path(layer)
     previous = read_lock(path, layer) if path.is_file() else None
     closure = closure_of_layer(repository, layer)
     check_patches(repository, closure)
-    pins = {pin.key: pin for pin in (*_pin_packages(driver, closure, previous, upgrade), *_pin_debs(closure))}
+    below = (*_pin_debs(closure), *_pin_images(driver, closure, repository, previous))
+    pins = {pin.key: pin for pin in (*_pin_packages(driver, closure, previous, upgrade), *below)}
     _check_other_locks(repository, layer, pins, together)
     indexes = _vouch(driver, closure, previous, upgrade)
-    plan = plan_layer(repository, layer, guest_code(), pins)
+    plan = plan_layer(repository, layer, driver.guest_code, pins)
     lock = Lock(
         version=VERSION,
         layer=layer,
@@ -111,6 +109,35 @@ def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zi
     )
     write_lock(driver.repository.lock_path(lock.layer), written)
     return written
+
+
+def _pin_environments(driver: Driver, layer: str, upgrade: frozenset[str]) -> Repository:
+    """Write the pins of environments that are to be pinned anew, or have none; give the recipes as they are then."""
+    folder = driver.repository.root / "recipes" / "environments"
+    for name in sorted(upgrade & {*driver.repository.names("environments")}):
+        recipe = driver.repository.environment(name)
+        if recipe.environment.image is not None:
+            driver.supplier.image(recipe, folder / f"{name}.image.toml")
+        else:
+            driver.supplier.closure(recipe, folder / f"{name}.debs.toml")
+    repository = driver.repository.fresh()
+    lacking = [e for e in closure_of_layer(repository, layer).environments if lacks_pins(e)]
+    for recipe in lacking:
+        driver.supplier.image(recipe, folder / f"{recipe.name}.image.toml")
+    return repository.fresh() if lacking else repository
+
+
+def _pin_images(
+    driver: Driver, closure: Closure, repository: Repository, previous: Lock | None
+) -> list[LockedFile]:
+    """Pin the layers of images; pins that the previous lock does not hold are held against the registry."""
+    kept = {pin.key: pin for pin in previous.sources} if previous else {}
+    pins = [pin for _, _, pin in closure.image_layers(repository)]
+    for recipe in closure.environments:
+        layers = layer_pins(recipe, repository)
+        if any((pin := kept.get(layer.key)) is None or mismatch(layer, pin) for layer in layers):
+            driver.supplier.confirm_image(recipe, pinned_image(recipe, repository))
+    return pins
 
 
 def _pin_packages(

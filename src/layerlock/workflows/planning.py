@@ -19,7 +19,7 @@ from layerlock.plan.resolve import (
     plan_layer,
     plan_package,
 )
-from layerlock.workflows.driver import Driver, guest_code
+from layerlock.workflows.driver import Driver
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ def load_layer(driver: Driver, layer: str) -> tuple[Lock, Plan, Mapping[str, Loc
     check_patches(repository, closure)
     pins = check_sources(lock, closure, repository)
     check_paths(driver, layer, pins)
-    plan = plan_layer(repository, layer, guest_code(), pins)
+    plan = plan_layer(repository, layer, driver.guest_code, pins)
     check_plan(lock, plan, repository)
     return lock, plan, pins
 
@@ -77,6 +77,7 @@ def load_package(driver: Driver, name: str) -> Loaded:
         f"{environment.name}/{deb.name}": deb_pin(environment.name, deb)
         for environment, _, deb in closure.debs()
     }
+    pins |= {layer.key: layer for _, _, layer in closure.image_layers(repository)}
     for recipe, _, source in closure.sources():
         key = source_key(recipe, source)
         pin = held.get(key)
@@ -85,7 +86,7 @@ def load_package(driver: Driver, name: str) -> Loaded:
             pins[key] = pin
         elif isinstance(source, GitSource | PathSource):
             pins[key] = driver.supplier.pin(recipe, source, None, upgrade=False)
-    plan = plan_package(repository, name, guest_code(), pins)
+    plan = plan_package(repository, name, driver.guest_code, pins)
     outputs = {
         derivation.name: derivation.output
         for lock in locks

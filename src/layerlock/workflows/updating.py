@@ -159,33 +159,41 @@ def _package(
 
 
 def _environment(driver: Driver, recipe: EnvironmentRecipe) -> Updated:
-    repository = driver.repository
-    pins = f"recipes/environments/{recipe.name}.debs.toml"
+    repository, about = driver.repository, recipe.environment
     layers = users(repository, "environments", recipe.name)
-    if not recipe.environment.packages:
+    if about.base is not None:
         raise UsageError(
-            f"the environment {recipe.name} has no Debian packages of its own",
-            hint=f"update {recipe.environment.base}" if recipe.environment.base else "",
+            f"the environment {recipe.name} is made from {about.base}", hint=f"update {about.base}"
         )
     if not layers:
         raise UsageError(f"no locked layer uses the environment {recipe.name}", hint="lock a layer that does")
-    before = {deb.name: deb for deb in recipe.debs}
+    kind = "debs" if about.image is None else "image"
+    pins = f"recipes/environments/{recipe.name}.{kind}.toml"
     with _all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
         relocked = _relock(driver, layers, recipe.name)
-    after = {deb.name: deb for deb in repository.fresh().environment(recipe.name).debs}
+    before, after = _pins(recipe), _pins(repository.fresh().environment(recipe.name))
     moved = [
         Moved(
             key=f"{recipe.name}/{name}",
-            before=old.version if (old := before.get(name)) is not None else "",
-            after=new.version if (new := after.get(name)) is not None else "",
-            size_before=old.size if old is not None else None,
-            size_after=new.size if new is not None else None,
+            before=before[name][0] if name in before else "",
+            after=after[name][0] if name in after else "",
+            size_before=before[name][1] if name in before else None,
+            size_after=after[name][1] if name in after else None,
         )
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
     files = (pins, *(f"lockfiles/{layer}.lock" for layer in layers)) if moved else ()
     return Updated(name=recipe.name, moved=tuple(moved), files=files, relocked=relocked, left=(), unlisted=())
+
+
+def _pins(recipe: EnvironmentRecipe) -> dict[str, tuple[str, int, str]]:
+    """Give what an environment is made from by name: version or digest, size, and hash."""
+    found = {deb.name: (deb.version, deb.size, deb.sha256) for deb in recipe.debs}
+    if recipe.image is not None:
+        size = sum(layer.size for layer in recipe.image.layers)
+        found["image"] = (recipe.image.manifest, size, recipe.image.manifest)
+    return found
 
 
 def _released(
