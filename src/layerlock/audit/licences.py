@@ -165,7 +165,7 @@ def _terms(subject: Subject) -> Iterator[Finding]:
             yield LICENCE_TERMS.found(
                 recipe.name,
                 f"{recipe.name} ships under {licence}. {terms.summary}{source}",
-                hint="keep the source for as long as the layer is offered, and the texts: --notices DIR",
+                hint="the texts: --notices DIR; the source, for as long as the layer is offered: layerlock archive",
                 location=_licence_key(subject, recipe),
             )
 
