@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from layerlock.audit.table import CHECKS
 from layerlock.model.findings import Severity
-from tests.audit.conftest import Shelf
+from tests.audit.conftest import ROOT, Shelf
 
 
 class Command:
@@ -180,7 +180,15 @@ def test_the_table_is_sound() -> None:
         assert check.explanation.endswith(".") and check.severity in Severity
 
 
-def test_an_offline_audit_of_one_layer_is_quick(audit: Command) -> None:
-    started = time.monotonic()
-    audit("audit", "demo")
-    assert time.monotonic() - started < 5
+def test_an_offline_audit_of_the_real_layer_takes_no_two_seconds_of_a_processor(audit: Command) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = audit("audit", "cv", "--repo", str(ROOT), "--fail-on", "never")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    # Time on a processor: what others do on this machine is not counted.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+def test_the_real_layers_have_no_errors(audit: Command) -> None:
+    done = audit("audit", "--repo", str(ROOT), "--skip", "runtime-deprecated")
+    assert done.returncode == 0, done.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlock.audit.check import Check
-from layerlock.audit.expressions import licences, objections, problem
+from layerlock.audit.expressions import Objection, licences, objections, problem
 from layerlock.audit.subject import Subject
 from layerlock.errors import Location
 from layerlock.io.documents import locate, parse_table, read_record, read_table
@@ -48,9 +48,15 @@ def terms_of(licence: str) -> Terms | None:
     return next((terms for terms in known.terms if licence in terms.licences), None)
 
 
+def expressions_of(recipe: PackageRecipe) -> tuple[tuple[str, str], ...]:
+    """Give the licence expressions that a recipe states, each with its key."""
+    return ((recipe.package.license, "package.license"),)
+
+
 def licences_of(recipe: PackageRecipe) -> tuple[str, ...]:
-    """Give the licences of a package; none where its expression is not valid."""
-    return () if problem(recipe.package.license) else licences(recipe.package.license)
+    """Give the licences of a package, each once; none of an expression that is not valid."""
+    valid = (expression for expression, _ in expressions_of(recipe) if problem(expression) is None)
+    return tuple(dict.fromkeys(licence for expression in valid for licence in licences(expression)))
 
 
 def texts_in(folder: Path) -> tuple[str, ...]:
@@ -81,14 +87,15 @@ def lacking(bodies: Sequence[str], terms: Terms) -> bool:
 
 def _expressions(subject: Subject) -> Iterator[Finding]:
     for recipe in subject.closure.packages:
-        wrong = problem(recipe.package.license)
-        if wrong is not None:
-            yield LICENCE_EXPRESSION.found(
-                recipe.name,
-                f"the licence of {recipe.name}, {recipe.package.license!r}, is no SPDX expression: {wrong}",
-                hint="the identifiers are listed at https://spdx.org/licenses",
-                location=_licence_key(subject, recipe),
-            )
+        for expression, key in expressions_of(recipe):
+            wrong = problem(expression)
+            if wrong is not None:
+                yield LICENCE_EXPRESSION.found(
+                    recipe.name,
+                    f"the licence of {recipe.name}, {expression!r}, is no SPDX expression: {wrong}",
+                    hint="the identifiers are listed at https://spdx.org/licenses",
+                    location=subject.repository.locate("packages", recipe.name, key),
+                )
 
 
 def _policy(subject: Subject) -> Iterator[Finding]:
@@ -102,18 +109,23 @@ def _policy(subject: Subject) -> Iterator[Finding]:
         )
         return
     for recipe in shipped_packages(subject):
-        if problem(recipe.package.license):
-            continue
-        for objection in objections(recipe.package.license, policy, recipe.name):
-            denied = objection.standing == "denied"
-            yield LICENCE_POLICY.found(
-                recipe.name,
-                f"{recipe.name} ships under {objection.licence}, which {POLICY} "
-                + ("denies" if denied else "does not mention"),
-                hint=f"leave {recipe.name} out, or decide: `allowed`, or [[exceptions]] with a reason",
-                location=_licence_key(subject, recipe),
-                severity=Severity.ERROR if denied else Severity.WARNING,
-            )
+        told: set[Objection] = set()
+        for expression, key in expressions_of(recipe):
+            if problem(expression):
+                continue  # the check `licence-expression` tells
+            for objection in objections(expression, policy, recipe.name):
+                if objection in told:
+                    continue
+                told.add(objection)
+                denied = objection.standing == "denied"
+                yield LICENCE_POLICY.found(
+                    recipe.name,
+                    f"{recipe.name} ships under {objection.licence}, which {POLICY} "
+                    + ("denies" if denied else "does not mention"),
+                    hint=f"leave {recipe.name} out, or decide: `allowed`, or [[exceptions]] with a reason",
+                    location=subject.repository.locate("packages", recipe.name, key),
+                    severity=Severity.ERROR if denied else Severity.WARNING,
+                )
     for index, exception in enumerate(policy.exceptions):
         known = exception.package in subject.repository.names("packages")
         if known and exception.licence in licences_of(subject.repository.package(exception.package)):
