@@ -57,10 +57,8 @@ class Bench:
 
     def driver(self, **settings: Any) -> Driver:
         """Make a driver over the files as they are now."""
-        return construct(
-            Settings(repository=self.folder, store=self.store, environment=dict(os.environ), **settings),
-            self.events.append,
-        )
+        settings = {"environment": dict(os.environ), **settings}
+        return construct(Settings(repository=self.folder, store=self.store, **settings), self.events.append)
 
     def of(self, kind: type[Event]) -> list[str]:
         """Give the names of the events of a kind, and forget every event."""

@@ -173,6 +173,8 @@ def test_a_second_lock_shares_what_is_the_same(
     both = layerlock(tmp_path, "reproduce", "tiny", "--from", str(archive), home=home)
     assert both.returncode == 2
     assert "holds 2 locks of `tiny`" in both.stderr
+    for manifest in Archive(archive).manifests():
+        assert f"--lock {archive}/files/sha256/{manifest.lock}" in both.stderr
     other = tmp_path / "past"
     done = layerlock(
         bench.folder,

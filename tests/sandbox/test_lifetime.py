@@ -138,11 +138,11 @@ def test_a_driver_killed_during_the_start_leaves_nothing(
     ]
 
 
-def test_what_is_missing_is_named(bwrap: Backend, spec: Specs) -> None:
+def test_what_is_missing_is_named(backend: Backend, spec: Specs) -> None:
     with pytest.raises(BuildFailed, match="the command cannot be used: nonesuch"):
-        bwrap(spec("nonesuch"))
+        backend(spec("nonesuch"))
     with pytest.raises(BuildFailed, match="the working folder cannot be used: /build/none"):
-        bwrap(spec("sh", cwd="/build/none"))
+        backend(spec("sh", cwd="/build/none"))
 
 
 def test_a_failing_listener_ends_the_sandbox(

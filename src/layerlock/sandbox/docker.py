@@ -288,8 +288,7 @@ def _host_config(client: Any, container: Container) -> Any:
         memswap_limit=limits.memory,
         pids_limit=processes,
         ulimits=[
-            docker.types.Ulimit(name=name, soft=soft, hard=hard)
-            for name, soft, hard in rlimits(limits, apart=False)
+            docker.types.Ulimit(name=name, soft=soft, hard=hard) for name, soft, hard in rlimits(limits)
         ],
         mounts=[
             docker.types.Mount(bind.target, str(bind.source), type="bind", read_only=not bind.writable)

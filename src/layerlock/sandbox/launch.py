@@ -28,7 +28,7 @@ from pathlib import Path
 from layerlock.sandbox.bwrap import options, plan_of
 from layerlock.sandbox.identity import identity
 from layerlock.sandbox.program import Program
-from layerlock.sandbox.rlimits import counted_apart, rlimits
+from layerlock.sandbox.rlimits import rlimits
 from layerlock.sandbox.spec import Limits, SandboxSpec
 from layerlock.sandbox.warden import warden
 
@@ -199,7 +199,7 @@ def _first(stack: contextlib.ExitStack, status: int) -> tuple[int, int]:
 
 def _limit(pid: int, limits: Limits) -> None:
     with contextlib.suppress(ProcessLookupError):
-        for name, soft, hard in rlimits(limits, apart=counted_apart()):
+        for name, soft, hard in rlimits(limits):
             which = getattr(resource, f"RLIMIT_{name.upper()}")
             _, most = resource.prlimit(pid, which)
             most = hard if most == resource.RLIM_INFINITY else min(hard, most)

@@ -22,18 +22,16 @@ _FIXED = (
 )
 
 
-def rlimits(limits: Limits, *, apart: bool) -> tuple[tuple[str, int, int], ...]:
-    """Give (name, soft, hard) of every resource limit.
-
-    `apart` says that the sandbox's processes are counted by themselves, and not with all others of the same user.
-    """
+def rlimits(limits: Limits) -> tuple[tuple[str, int, int], ...]:
+    """Give (name, soft, hard) of every resource limit."""
     # Above the limit: this one is only there to brake a fork bomb of an ordinary user until the guard sees it, and a
-    # command that it refuses would fail without a word of why.
-    most_processes = limits.processes + (_ROOM if apart else _ROOM_BESIDE_OTHERS)
+    # command that it refuses would fail without a word of why. Where the sandbox's processes are counted by
+    # themselves, a little room does; else all of the user's are counted, and each build may need room for the rest.
+    most_processes = limits.processes + (_ROOM if _counted_apart() else _ROOM_BESIDE_OTHERS)
     return (*_FIXED, ("nproc", most_processes, most_processes))
 
 
-def counted_apart() -> bool:
+def _counted_apart() -> bool:
     """Say whether this kernel counts the processes of a user namespace by themselves, as Linux 5.14 and later do."""
     version = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return version is not None and (int(version[1]), int(version[2])) >= (5, 14)

@@ -116,9 +116,10 @@ def past_in_archive(
     if not found:
         return None
     if lock is None and zipped is None and len(found) > 1:
+        places = "\n".join(f"--lock {archive.file(each.lock)}" for each in found)
         raise UsageError(
             f"{archive.root} holds {len(found)} locks of `{layer}`",
-            hint="name one with --lock or --zip: " + ", ".join(each.lock[:16] for each in found),
+            hint=f"name one by its zip (--zip), or:\n{places}",
         )
     manifest = found[-1]
     text = archive.read(manifest.lock, f"lockfiles/{manifest.layer}.lock")

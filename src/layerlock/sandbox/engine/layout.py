@@ -25,13 +25,13 @@ _MOUNTS = "/layerlock/mounts"
 _RUN = "run"
 
 OUTER = 3
-"""The processes that are the container's own: the shell, its child that waits, and bubblewrap's outer process."""
+"""The processes that are the container's own: the shell, its child that listens, and bubblewrap's outer process."""
 
 STARTED = "started"
 ENDED = "ended"
 
-# Standard input is the tie to the driver: a line on it starts the sandbox, and its end, or another line, ends the
-# first process and with it everything in the container. The sandbox's own output, both streams in order, is this
+# Standard input is the tie to the driver: a line on it starts the sandbox, and its end, or another line, ends
+# everything in the container. The sandbox's own output, both streams in order, is this
 # shell's standard output; on standard error bubblewrap and the shell report to the driver. Engines carry the two
 # side by side, so each has an end of its own: that of the output is the starting line again, which the sandbox cannot
 # know. Only descriptors of one digit can be written in a portable script.
@@ -39,30 +39,32 @@ SUPERVISOR = r"""
 cd /
 echo started >&2
 read -r go || exit 0
-(
-  "$@" </dev/null 3>&2 2>&1 4<{run}/0 5<{run}/1 6<{run}/2 7<{run}/3 8<{run}/4 9<{run}/arguments
-  for file in memory/memory.oom_control memory.events pids/pids.events pids.events cpuacct/cpuacct.usage cpu.stat
+# The other way round, the sandbox would ignore the signals that a shell's background processes ignore. By way of
+# another descriptor, since standard input is /dev/null there; the sandbox gets a file in its place.
+exec 8<&0
+{ read -r over; kill -KILL -1; } <&8 &
+"$@" </dev/null 3>&2 2>&1 4<{run}/0 5<{run}/1 6<{run}/2 7<{run}/3 8<{run}/4 9<{run}/arguments
+for file in memory/memory.oom_control memory.events pids/pids.events pids.events cpuacct/cpuacct.usage cpu.stat
+do
+  [ -r "/sys/fs/cgroup/$file" ] && while read -r name value
+  do echo "account $file $name $value" >&2
+  done < "/sys/fs/cgroup/$file"
+done
+# bubblewrap's outer process may be gone before all inside are: wait for these. The dead that nobody collects do not
+# count.
+alive=3
+while [ "$alive" -gt 2 ]
+do
+  alive=0
+  for process in /proc/[0-9]*
   do
-    [ -r "/sys/fs/cgroup/$file" ] && while read -r name value
-    do echo "account $file $name $value" >&2
-    done < "/sys/fs/cgroup/$file"
+    read -r line 2>/dev/null < "$process/stat" || continue
+    case "${line##*) }" in Z*|X*) ;; *) alive=$((alive + 1)) ;; esac
   done
-  # The outer process may be gone before all inside are: wait for these. The dead that nobody collects do not count.
-  alive=3
-  while [ "$alive" -gt 2 ]
-  do
-    alive=0
-    for process in /proc/[0-9]*
-    do
-      read -r line 2>/dev/null < "$process/stat" || continue
-      case "${line##*) }" in Z*|X*) ;; *) alive=$((alive + 1)) ;; esac
-    done
-  done
-  echo ended >&2
-  printf '\001%s' "$go"
-) &
-read -r over
-exit 0
+done
+echo ended >&2
+printf '\001%s' "$go"
+wait
 """.replace("{run}", f"{GIVEN}/{_RUN}")
 # The same for a shell, whose streams are those of its own process in the container.
 SHELL = r"""
