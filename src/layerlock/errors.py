@@ -190,3 +190,9 @@ class CheckFailed(LayerlockError):
     """A rebuild came out different from what the store or the lock holds, or could not be compared."""
 
     exit_code = 27
+
+
+class AuditFailed(LayerlockError):
+    """An audit found what is as bad as, or worse than, what it was told to fail on."""
+
+    exit_code = 28

@@ -46,7 +46,9 @@ def run(call: Call) -> int:
 
     for layer in call.options.layers:
         with call.driver() as driver:
-            changed = lock_layer(driver, layer, frozenset(call.option("upgrade", ())))
+            changed = lock_layer(
+                driver, layer, frozenset(call.option("upgrade", ())), frozenset(call.options.layers)
+            )
         call.result(
             _told(changed),
             {

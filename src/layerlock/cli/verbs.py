@@ -9,6 +9,8 @@ VERBS: dict[str, str] = {
     "fetch": "bring every source of a layer or package into the store",
     "show": "list layers and packages, or what one of them is made of",
     "diff": "say what differs between two zips, trees or locks, and why",
+    "audit": "look for what is wrong with a layer's pins, licences, sources and contents",
+    "update": "move pins to newer releases, in the recipe and the locks",
     "check": "rebuild what was built under other circumstances, and compare",
     "history": "list the past locks of a layer, out of git",
     "reproduce": "build a past layer again, exactly, and compare",

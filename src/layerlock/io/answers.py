@@ -87,7 +87,9 @@ class Asker:
         self._certificates = certificates
         self._local = threading.local()
 
-    def answer(self, url: str, headers: Mapping[str, str], authorization: str = "") -> requests.Response:
+    def answer(
+        self, url: str, headers: Mapping[str, str], authorization: str = "", *, method: str = "GET"
+    ) -> requests.Response:
         """Ask, and wait for the headers of the answer, for no longer than patience has it.
 
         `authorization` is the value of the header of that name; it does not follow a redirect to another host.
@@ -105,12 +107,14 @@ class Asker:
         def ask() -> None:
             outcome: requests.Response | BaseException
             try:
-                outcome = session.get(
+                outcome = session.request(
+                    method,
                     url,
                     headers={"Accept-Encoding": "identity", **headers},
                     auth=_Authorization(authorization) if authorization else None,
                     timeout=(self._patience.connect, self._patience.read),
                     stream=True,
+                    allow_redirects=True,
                 )
             except BaseException as error:  # handed to the thread that waits
                 outcome = error

@@ -30,6 +30,8 @@ _ANNOUNCE: Final = 0.1
 """Seconds between two reports of progress."""
 
 _LARGEST: Final = 16 << 30
+_NO_HEAD: Final = frozenset({400, 403, 405, 501})
+"""What servers answer that do not know HEAD, or addresses that were signed for GET alone."""
 _SMALL: Final = 256 << 10
 
 
@@ -177,6 +179,28 @@ class Fetcher:
         except Failed as error:
             raise AllFailed(redact(url), ((redact(url), error.why),)) from None
 
+    def size(self, url: str, *, permit: Permit | None = None) -> int | None:
+        """Ask how many bytes `url` has, without them; None where the server does not say. Raises AllFailed."""
+
+        def attempt() -> int | None:
+            with self._answer(url, {}, permit, method="HEAD") as response:
+                if response.status_code == 200:
+                    return _length(response.headers.get("Content-Length", ""))
+                if response.status_code not in _NO_HEAD:
+                    raise refused(response)
+            # Some servers answer HEAD with a refusal where they would give the file: one byte of it is asked for.
+            with self._answer(url, {"Range": "bytes=0-0"}, permit) as response:
+                if response.status_code == 206:
+                    return _length(response.headers.get("Content-Range", "").rpartition("/")[2])
+                if response.status_code != 200:
+                    raise refused(response)
+                return _length(response.headers.get("Content-Length", ""))
+
+        try:
+            return self._patiently(attempt, lambda _: None)
+        except Failed as error:
+            raise AllFailed(redact(url), ((redact(url), error.why),)) from None
+
     def _from_any(
         self,
         urls: Iterable[str],
@@ -235,15 +259,17 @@ class Fetcher:
                 pause *= 2
         raise AssertionError("a last attempt returns or raises")
 
-    def _answer(self, url: str, headers: Mapping[str, str], permit: Permit | None) -> requests.Response:
+    def _answer(
+        self, url: str, headers: Mapping[str, str], permit: Permit | None, *, method: str = "GET"
+    ) -> requests.Response:
         """Ask, and a second time where the server, and not one that it redirects to, wants to know who is there."""
         sent = permit.header() if permit else ""
-        response = self._asker.answer(url, headers, sent)
+        response = self._asker.answer(url, headers, sent, method=method)
         if permit is None or response.status_code != 401 or not _same_server(response.url, url):
             return response
         response.close()
         if permit.renew(response.headers.get("WWW-Authenticate", ""), sent, self._read_small):
-            return self._asker.answer(url, headers, permit.header())
+            return self._asker.answer(url, headers, permit.header(), method=method)
         return response
 
     def _read_small(self, url: str, authorization: str) -> bytes:
@@ -299,6 +325,10 @@ class Fetcher:
 def _same_server(first: str, second: str) -> bool:
     one, other = urlsplit(first), urlsplit(second)
     return (one.scheme, one.netloc.rpartition("@")[2]) == (other.scheme, other.netloc.rpartition("@")[2])
+
+
+def _length(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _resumes_at(response: requests.Response, position: int) -> bool:

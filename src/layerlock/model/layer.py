@@ -10,6 +10,24 @@ from layerlock.model.decode import Bytes, Name, RelativePath, Variable, item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """A check of `audit` whose findings are left out, or those of them that are of one subject."""
+
+    check: Name = item("The check, as `audit --list` names it.")
+    subject: str | None = item(
+        "What the findings are about; all findings of the check if left out.", default=None
+    )
+    reason: str = item("Why they do not matter here. It is shown with what was left out.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What `audit` is told of a layer. No derivation depends on it."""
+
+    skip: tuple[Skip, ...] = item("Findings that are left out.", default=())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AboutLayer:
     """What a layer is, and what it is made of."""
 
@@ -32,6 +50,7 @@ class AboutLayer:
     lower: tuple[RelativePath, ...] = item(
         "Prebuilt libraries whose symbol references are lowered to the runtime's versions.", default=()
     )
+    audit: Audit = item("What `audit` is told of it.", default=Audit())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,12 @@ class TarballSource:
     folder: RelativePath | None = item(
         "The folder of the source that is the tree; all of it if left out.", default=None
     )
+    allows: str = item(
+        "The releases that `update` may move to and `audit` tells of, a version specifier as pip has them; those of "
+        "the same minor version if left out.",
+        default="",
+        example='">=1.24,<2"',
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +54,12 @@ class ZipSource:
     folder: RelativePath | None = item(
         "The folder of the source that is the tree; all of it if left out.", default=None
     )
+    allows: str = item(
+        "The releases that `update` may move to and `audit` tells of, a version specifier as pip has them; those of "
+        "the same minor version if left out.",
+        default="",
+        example='">=1.24,<2"',
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +70,12 @@ class WheelSource:
     name: Name | None = item("What to call it; the project's name if left out.", default=None)
     urls: tuple[str, ...] = item("Addresses of the same bytes, tried in order.")
     sha256: Sha256 = item("The sha256 of the file.")
+    allows: str = item(
+        "The releases that `update` may move to and `audit` tells of, a version specifier as pip has them; those of "
+        "the same minor version if left out.",
+        default="",
+        example='">=1.24,<2"',
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from layerlock.model.decode import Quantity, Text, annotations_of, required
 from layerlock.model.layer import LayerRecipe
+from layerlock.model.licences import LicencePolicy
 from layerlock.model.lock import Lock
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
@@ -24,6 +25,7 @@ DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
     {
         "environment": EnvironmentRecipe,
         "layer": LayerRecipe,
+        "licences": LicencePolicy,
         "lock": Lock,
         "package": PackageRecipe,
         "runtime": RuntimeRecipe,

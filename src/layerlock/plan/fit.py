@@ -45,6 +45,27 @@ def mismatch(source: Source | Deb | LockedFile, pin: LockedSource) -> str | None
     return next((name for name, (said, pinned) in pairs.items() if said != pinned), None)
 
 
+Stated = tuple[str, Source | Deb | LockedFile, str, str, str]
+
+
+def stated(closure: Closure, recipes: Recipes) -> list[Stated]:
+    """Give every source that recipes state: its key in a lock, itself, and its place (kind, recipe, dotted path)."""
+    return [
+        *(
+            (source_key(recipe, source), source, "packages", recipe.name, f"sources[{index}]")
+            for recipe, index, source in closure.sources()
+        ),
+        *(
+            (f"{recipe.name}/{deb.name}", deb, "environments", recipe.name, f"debs[{index}]")
+            for recipe, index, deb in closure.debs()
+        ),
+        *(
+            (layer.key, layer, "environments", recipe.name, f"image.layers[{index}]")
+            for recipe, index, layer in closure.image_layers(recipes)
+        ),
+    ]
+
+
 def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, LockedSource]:
     """Give the pins of every source by key, all of them fitting the recipes.
 
@@ -52,19 +73,8 @@ def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, L
         StaleLock: a source is not in the lock, or differs from its pin; the key of the recipe is named.
     """
     pins = {source.key: source for source in lock.sources}
-    stated: list[tuple[str, Source | Deb | LockedFile, str, str, str]] = [
-        (source_key(recipe, source), source, "packages", recipe.name, f"sources[{index}]")
-        for recipe, index, source in closure.sources()
-    ]
-    stated += [
-        (f"{recipe.name}/{deb.name}", deb, "environments", recipe.name, f"debs[{index}]")
-        for recipe, index, deb in closure.debs()
-    ]
-    stated += [
-        (layer.key, layer, "environments", recipe.name, f"image.layers[{index}]")
-        for recipe, index, layer in closure.image_layers(recipes)
-    ]
-    for key, source, kind, name, dotted in stated:
+    all_stated = stated(closure, recipes)
+    for key, source, kind, name, dotted in all_stated:
         pin = pins.get(key)
         if pin is None:
             raise stale(
@@ -77,7 +87,7 @@ def check_sources(lock: Lock, closure: Closure, recipes: Recipes) -> dict[str, L
                 f"`{wrong}` of the source `{key}` differs from the lock",
                 recipes.locate(kind, name, f"{dotted}.{wrong}"),
             )
-    return {key: pins[key] for key, *_ in stated}
+    return {key: pins[key] for key, *_ in all_stated}
 
 
 def check_plan(lock: Lock, plan: Plan, recipes: Recipes) -> None:

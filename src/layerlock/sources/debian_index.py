@@ -230,7 +230,7 @@ def _index_of(
         fetcher=reach.fetcher,
         emit=emit,
         now=datetime.now(UTC),
-        keyring=keyring,
+        keyring=reach.keyring if keyring is None else keyring,
         components=tuple(sorted(components)),
     )
 

@@ -31,13 +31,17 @@ NOT_PART: frozenset[str] = frozenset({".git", "__pycache__"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reach:
-    """How sources are reached: by HTTP, by names of registries, by git, and in the repository's own folders."""
+    """How sources are reached: by HTTP, by names of registries, by git, and in the repository's own folders.
+
+    `keyring` says whom to trust for Debian's indexes: Debian's own archive keys if it is left out.
+    """
 
     fetcher: Fetcher
     origins: Origins
     git: GitProgram
     repository: Path
     offline: bool = False
+    keyring: bytes | None = None
 
 
 def fetch(locked: LockedSource, store: SourceStore, reach: Reach, emit: Listener) -> Path:

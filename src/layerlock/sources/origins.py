@@ -187,6 +187,10 @@ class Origins:
         """Give what the registry of an image wants to see for pulling from its repository."""
         return self._permits.of(reference.registry, reference.repository)
 
+    def listed(self, project: str) -> tuple[ProjectPage | str, ...]:
+        """Give each index's page of a project, or the reason why there is none."""
+        return tuple(self._page(index, project) for index in self._pip.indexes)
+
     def archive_roots(self, archive: str) -> tuple[ArchiveRoot, ...]:
         """Give the places of a Debian archive: this host's mirrors, then the snapshot service."""
         found = mirrors(self._apt, archive)

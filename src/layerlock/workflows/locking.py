@@ -50,13 +50,19 @@ class Relocked:
         return bool(self.added or self.moved or self.removed or self.replanned)
 
 
-def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()) -> Relocked:
+def lock_layer(
+    driver: Driver,
+    layer: str,
+    upgrade: frozenset[str] = frozenset(),
+    together: frozenset[str] = frozenset(),
+) -> Relocked:
     """Pin every source of a layer and write its lock.
 
     Pins that still fit are kept, but for the sources, packages or environments named in `upgrade`; of an
     environment, the closure of its packages is worked out anew and its `.debs.toml` written, or its image looked
     up and its `.image.toml` written. Recorded outputs of derivations that are still the same are kept, the others
-    dropped.
+    dropped. `together` are layers that are locked in the same go: that their locks still hold other pins is no
+    conflict.
 
     Raises:
         HashMismatch: bytes are not what a recipe says, or changed under an unchanged address.
@@ -69,7 +75,7 @@ def lock_layer(driver: Driver, layer: str, upgrade: frozenset[str] = frozenset()
     check_patches(repository, closure)
     below = (*_pin_debs(closure), *_pin_images(driver, closure, repository, previous))
     pins = {pin.key: pin for pin in (*_pin_packages(driver, closure, previous, upgrade), *below)}
-    _check_other_locks(repository, layer, pins)
+    _check_other_locks(repository, layer, pins, together)
     indexes = _vouch(driver, closure, previous, upgrade)
     plan = plan_layer(repository, layer, driver.guest_code, pins)
     lock = Lock(
@@ -173,11 +179,13 @@ def _vouch(
     return tuple(indexes[place] for place in sorted(indexes) if place in used)
 
 
-def _check_other_locks(repository: Repository, layer: str, pins: Mapping[str, LockedSource]) -> None:
+def _check_other_locks(
+    repository: Repository, layer: str, pins: Mapping[str, LockedSource], together: frozenset[str]
+) -> None:
     """Refuse a source that another layer's lock pins to other bytes."""
     for path in sorted((repository.root / "lockfiles").glob("*.lock")):
         other = path.name.removesuffix(".lock")
-        if other == layer or other not in repository.names("layers"):
+        if other in {layer, *together} or other not in repository.names("layers"):
             continue
         for pin in read_lock(path, other).sources:
             mine = pins.get(pin.key)

@@ -1,0 +1,21 @@
+"""Every check there is, in the order in which they are listed. A new check is one function and one row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused, upstream
+from layerlock.audit.check import Check
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *pins.CHECKS,
+    *stored.CHECKS,
+    *unused.CHECKS,
+    *skips.CHECKS,
+    *licences.CHECKS,
+    *scripts.CHECKS,
+    *lint.CHECKS,
+    *runtimes.CHECKS,
+    *upstream.CHECKS,
+)
+"""All checks, each area's together."""
