@@ -38,6 +38,8 @@ from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:layerlock:lock")
 """What serial numbers are derived in: UUIDs of version 5 over the lock's hash, the same for the same lock."""
 
+_FIRST: Final = ("$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata")
+
 
 def document(inventory: Inventory) -> dict[str, Any]:
     """Give the document.
@@ -61,6 +63,8 @@ def document(inventory: Inventory) -> dict[str, Any]:
         "components": [{"type": "application", "name": "layerlock", "version": __version__}]
     }
     made["formulation"] = [_formula(inventory)]
+    # The library sorts by name; people look for what the document is first.
+    made = {name: made.pop(name) for name in _FIRST if name in made} | made
     wrong = problem(json.dumps(made), "1.6")
     if wrong is not None:
         raise InvalidRecipe(f"the recipes of {inventory.layer} make no valid CycloneDX document: {wrong}")
