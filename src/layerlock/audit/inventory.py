@@ -84,16 +84,16 @@ class Inventory:
 
 
 def take_inventory(
-    recipes: Patched, layer: str, closure: Closure, lock: Lock, lock_sha256: str, *, parts_only: bool = False
+    recipes: Patched, layer: str, closure: Closure, lock: Lock, lock_sha256: str, *, patches: bool = True
 ) -> Inventory:
-    """List what a layer is made of, by ref. With `parts_only` patches are left unread.
+    """List what a layer is made of, by ref. Patches are read only where they are wanted.
 
     Raises:
         InvalidRecipe: a recipe says that its output holds a Debian package that its environment has not.
     """
     recipe = recipes.layer(layer)
     shipping = frozenset(recipe.layer.packages)
-    gather = _Gather(recipes, closure, lock, patches=not parts_only)
+    gather = _Gather(recipes, closure, lock, patches=patches)
     shipped: list[Component] = []
     building: list[Component] = []
     for package in closure.packages:
