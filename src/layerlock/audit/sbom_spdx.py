@@ -1,4 +1,8 @@
-"""A layer's bill of materials as SPDX 2.3 in JSON, by `spdx-tools`."""
+"""A layer's bill of materials as SPDX 2.3 in JSON, by `spdx-tools`.
+
+SPDX 2 lists what ships and what built it side by side, told apart by relationships, which scanners do not heed. So
+only what ships carries its package URL and CPE where scanners look; that of a build tool stands in its comment.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +63,11 @@ def document(inventory: Inventory) -> dict[str, Any]:
             # The library writes the time without its zone's offset.
             created=CREATED.replace(tzinfo=None),
         ),
-        packages=[_layer(inventory), *(_package(c) for c in (*inventory.shipped, *inventory.building))],
+        packages=[
+            _layer(inventory),
+            *(_package(component, ships=True) for component in inventory.shipped),
+            *(_package(component, ships=False) for component in inventory.building),
+        ],
         files=[_file(patch) for patch in _patches(inventory)],
         relationships=list(_relationships(inventory)),
     )
@@ -104,7 +112,7 @@ def _layer(inventory: Inventory) -> Package:
     )
 
 
-def _package(component: Component) -> Package:
+def _package(component: Component, *, ships: bool) -> Package:
     files = [source for source in component.sources if isinstance(source, LockedFile)]
     return Package(
         spdx_id=_id(component.ref),
@@ -119,7 +127,8 @@ def _package(component: Component) -> Package:
         license_declared=_license(component),
         copyright_text=SpdxNoAssertion(),
         summary=component.summary or None,
-        external_references=list(_references(component)),
+        comment=None if ships else f"only builds or tries the layer; {component.purl or 'it has no package URL'}",
+        external_references=list(_references(component)) if ships else [],
         primary_package_purpose=PackagePurpose.LIBRARY,
     )
 
