@@ -177,7 +177,7 @@ class _Gather:
             output=derivation.output if derivation else None,
             needs=tuple(_ref("package", name) for name in inputs if name in self._names),
             holds=tuple(part.ref for part in (*wheels, *parts)),
-            statements=_about(recipe, "") + (whole.statements if whole else ()),
+            statements=_about(recipe, whole.name if whole else ""),
             debian=whole.debian if whole else None,
         )
         yield from wheels
@@ -274,7 +274,8 @@ class _Gather:
 
 
 def _about(recipe: PackageRecipe, part: str) -> tuple[Statement, ...]:
-    return tuple(statement for statement in recipe.vulnerabilities if statement.part == part)
+    """Give the statements that cover a part, or the package itself: those about it, and those about all of it."""
+    return tuple(statement for statement in recipe.vulnerabilities if statement.part in ("", part))
 
 
 def _ref(*steps: str) -> str:

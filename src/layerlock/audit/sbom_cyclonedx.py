@@ -198,14 +198,18 @@ def _dependencies(
 
 def _vulnerabilities(inventory: Inventory) -> Iterator[Vulnerability]:
     """Give the statements of the recipes, by which a scanner's findings are settled (VEX)."""
+    covered: dict[tuple[str, Statement], list[str]] = {}
     for component in inventory.shipped:
-        for index, statement in enumerate(component.statements):
+        for statement in component.statements:
+            covered.setdefault((component.owner, statement), []).append(component.ref)
+    for number, ((owner, statement), refs) in enumerate(covered.items(), start=1):
+        # One a name: scanners do not know which names are the same vulnerability's.
+        for name in statement.ids:
             yield Vulnerability(
-                bom_ref=f"statement:{component.ref}:{index}",
-                id=statement.ids[0],
-                description=f"also known as {', '.join(statement.ids[1:])}" if statement.ids[1:] else None,
+                bom_ref=f"statement:{owner}:{number}:{name}",
+                id=name,
                 analysis=_analysis(statement),
-                affects=[BomTarget(ref=component.ref)],
+                affects=[BomTarget(ref=ref) for ref in refs],
             )
 
 

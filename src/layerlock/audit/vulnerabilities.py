@@ -105,7 +105,7 @@ def _finding(check: Check, match: Match) -> Finding:
     mended = f"move to {' or '.join(match.fixed)}, or later; " if match.fixed else ""
     return check.found(
         names[0],
-        f"{where} is affected by {names[0]}{also}{summary}",
+        f"{names[0]}{also} affects {where}{summary}",
         hint=f"{mended}or state in [[vulnerabilities]] that a patch mends it, or why it does not touch this build",
         location=match.components[0].location,
     )

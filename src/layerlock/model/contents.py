@@ -54,7 +54,7 @@ class PatchedStatement:
     status: Literal["patched"] = item("What is known.")
     ids: tuple[str, ...] = item("The vulnerability, by any of its names.", example='["CVE-2023-4863"]')
     patch: RelativePath = item("The patch that mends it, as `[[patches]]` names it.")
-    part: str = item("The part of the output that it is in; the package itself if left out.", default="")
+    part: str = item("The part of the output that it is in; anywhere in it if left out.", default="")
     reason: str = item("What the patch does about it.", default="")
 
 
@@ -65,7 +65,7 @@ class NotAffectedStatement:
     status: Literal["not-affected"] = item("What is known.")
     ids: tuple[str, ...] = item("The vulnerability, by any of its names.", example='["CVE-2023-4863"]')
     justification: Justification = item("Why not, in CycloneDX's words.")
-    part: str = item("The part of the output that it is in; the package itself if left out.", default="")
+    part: str = item("The part of the output that it is in; anywhere in it if left out.", default="")
     reason: str = item("Why not, so that another person can check it.")
 
 
