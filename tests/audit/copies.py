@@ -51,7 +51,7 @@ class Copy:
     def driver(self) -> Driver:
         """Make a driver over the files as they are now."""
         settings = Settings(repository=self.root, store=self.store, environment=dict(os.environ))
-        return construct(settings, lambda event: None)
+        return construct(settings, [].append)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command in the copy, as a process of its own."""

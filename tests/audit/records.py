@@ -15,7 +15,13 @@ Record = dict[str, Any]
 
 def record(name: str, *affected: Record, **more: Any) -> Record:
     """Make a record."""
-    return {"schema_version": "1.6.7", "id": name, "modified": "2026-01-01T00:00:00Z", "affected": [*affected], **more}
+    return {
+        "schema_version": "1.6.7",
+        "id": name,
+        "modified": "2026-01-01T00:00:00Z",
+        "affected": [*affected],
+        **more,
+    }
 
 
 def pypi(name: str, *events: Record, **more: Any) -> Record:
@@ -26,7 +32,11 @@ def pypi(name: str, *events: Record, **more: Any) -> Record:
 
 def debian(source: str, *events: Record, release: str = "11") -> Record:
     """Make an entry about a source package of Debian."""
-    package = {"ecosystem": f"Debian:{release}", "name": source, "purl": f"pkg:deb/debian/{source}?arch=source"}
+    package = {
+        "ecosystem": f"Debian:{release}",
+        "name": source,
+        "purl": f"pkg:deb/debian/{source}?arch=source",
+    }
     return {"package": package, "ranges": [{"type": "ECOSYSTEM", "events": [*events]}]}
 
 
@@ -75,7 +85,9 @@ def serve(server: Server, records: Iterable[Record], *, page: int = 1000) -> Non
 
     server.answers["/v1/querybatch"] = batch
     for name, each in known.items():
-        server.answers[f"/v1/vulns/{name}"] = lambda handler, data=json.dumps(each).encode(): handler.give(data)
+        server.answers[f"/v1/vulns/{name}"] = lambda handler, data=json.dumps(each).encode(): handler.give(
+            data
+        )
 
 
 def _asked(entry: Record, package: Record) -> bool:

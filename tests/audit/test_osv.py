@@ -23,7 +23,9 @@ from tests.audit.records import EVER, Record, debian, generic, pypi, record, ser
 from tests.io.servers import Handler, Server, serving
 
 NUMPY = Wanted(ecosystem="PyPI", name="numpy", purl="pkg:pypi/numpy", version="1.24.2")
-WEBP = Wanted(ecosystem="PyPI", name="opencv-python-headless", purl="pkg:pypi/opencv-python-headless", version="4.7")
+WEBP = Wanted(
+    ecosystem="PyPI", name="opencv-python-headless", purl="pkg:pypi/opencv-python-headless", version="4.7"
+)
 GCC = Wanted(ecosystem="Debian:11", name="gcc-10", purl="pkg:deb/debian/gcc-10", version="10.2.1-6")
 LIBPNG = Wanted(ecosystem="", name="libpng", purl="pkg:generic/libpng", version="1.6.37")
 ALL = (GCC, LIBPNG, NUMPY, WEBP)
@@ -37,7 +39,9 @@ RECORDS = (
 )
 
 
-def held(version: str, *events: Record, kind: str = "ECOSYSTEM", ecosystem: str = "PyPI", **more: Any) -> bool:
+def held(
+    version: str, *events: Record, kind: str = "ECOSYSTEM", ecosystem: str = "PyPI", **more: Any
+) -> bool:
     """Say whether a version is affected by an entry of these events."""
     entry = {
         "package": {"ecosystem": ecosystem, "name": "x"},

@@ -26,7 +26,15 @@ from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from layerlock.audit.dsse import LARGEST, PAYLOAD_TYPE, opened, pre_authentication, read_private_key, read_public_key, seal
+from layerlock.audit.dsse import (
+    LARGEST,
+    PAYLOAD_TYPE,
+    opened,
+    pre_authentication,
+    read_private_key,
+    read_public_key,
+    seal,
+)
 from layerlock.audit.provenance import encode, read_statement, statement
 from layerlock.errors import BadAttestation, UsageError
 from layerlock.io.lockfile import read_lock
@@ -147,7 +155,9 @@ def test_an_envelope_is_verified_by_securesystemslib() -> None:
 def test_an_envelope_by_openssl_is_opened(tmp_path: Path) -> None:
     """The signature of another program, with url-safe base64 and no key id."""
     (tmp_path / "key.pem").write_bytes(private_pem(KEY))
-    (tmp_path / "pae").write_bytes(pre_authentication(PAYLOAD_TYPE, b'{"\xc3\xbf\xc3\xbf\xc3\xbf": "\xc3\xbe>?"}'))
+    (tmp_path / "pae").write_bytes(
+        pre_authentication(PAYLOAD_TYPE, b'{"\xc3\xbf\xc3\xbf\xc3\xbf": "\xc3\xbe>?"}')
+    )
     command = ["openssl", "pkeyutl", "-sign", "-inkey", "key.pem", "-rawin", "-in", "pae", "-out", "sig"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=60, capture_output=True)
     signature = base64.urlsafe_b64encode((tmp_path / "sig").read_bytes()).decode()

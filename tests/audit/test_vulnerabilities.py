@@ -47,7 +47,9 @@ def test_what_ships_is_looked_up(copy: Copy, dump: Path) -> None:
     (found,) = vulnerable(
         copy,
         dump,
-        record("PYSEC-2099-1", pypi("numpy", EVER, {"fixed": "1.25.0"}), aliases=["CVE-2099-1"], summary="Bad."),
+        record(
+            "PYSEC-2099-1", pypi("numpy", EVER, {"fixed": "1.25.0"}), aliases=["CVE-2099-1"], summary="Bad."
+        ),
     )
     assert found.severity is Severity.ERROR
     assert found.subject == "CVE-2099-1"
@@ -93,7 +95,9 @@ def test_debian_packages_by_source_and_release(copy: Copy, dump: Path) -> None:
 
 
 def test_bundled_libraries_by_package_url(copy: Copy, dump: Path) -> None:
-    (found,) = vulnerable(copy, dump, record("OSV-2099-1", generic("libpng", versions=["v1.6.36", "v1.6.37"])))
+    (found,) = vulnerable(
+        copy, dump, record("OSV-2099-1", generic("libpng", versions=["v1.6.36", "v1.6.37"]))
+    )
     assert found.message == "OSV-2099-1 affects libpng 1.6.37"
     assert found.location is not None
     assert found.location.path == "contains[0]"
@@ -116,7 +120,9 @@ def test_what_a_recipe_states_settles_it(copy: Copy, dump: Path) -> None:
 
 def test_a_statement_covers_what_it_names(copy: Copy, dump: Path) -> None:
     records = record("DSA-9999-1", debian("gcc-10", EVER), upstream=["CVE-2099-6", "CVE-2099-7"])
-    stated = '[[vulnerabilities]]\nstatus = "not-affected"\njustification = "code_not_present"\nreason = "x"\n'
+    stated = (
+        '[[vulnerabilities]]\nstatus = "not-affected"\njustification = "code_not_present"\nreason = "x"\n'
+    )
     copy.append("gcc-runtime", f'{stated}ids = ["CVE-2099-6", "CVE-2099-7"]\npart = "libquadmath0"')
     # Its other parts have it too.
     assert len(vulnerable(copy, dump, records)) == 1
@@ -164,7 +170,9 @@ def test_what_only_builds_is_a_note(copy: Copy, dump: Path) -> None:
 def test_a_statement_that_is_not_needed_any_more(copy: Copy, dump: Path) -> None:
     write_folder(dump, WEBP)
     assert copy.findings(STATEMENT_OUTLIVED, advisories=Dump(dump)) == []
-    older = record(WEBP["id"], pypi("opencv-python-headless", EVER, {"fixed": "4.7"}), aliases=WEBP["aliases"])
+    older = record(
+        WEBP["id"], pypi("opencv-python-headless", EVER, {"fixed": "4.7"}), aliases=WEBP["aliases"]
+    )
     write_folder(dump, older)
     (found,) = copy.findings(STATEMENT_OUTLIVED, advisories=Dump(dump))
     assert found.message == "opencv 4.7.0.72 does not have CVE-2023-4863 in any case"
@@ -175,10 +183,22 @@ def test_a_statement_that_is_not_needed_any_more(copy: Copy, dump: Path) -> None
 @pytest.mark.parametrize(
     ("stated", "said"),
     [
-        ('status = "patched"\nids = ["CVE-1-1"]\npatch = "scipy/no.patch"', "does not apply `scipy/no.patch`"),
-        ('status = "not-affected"\nids = []\njustification = "code_not_present"\nreason = "x"', "names no vuln"),
-        ('status = "not-affected"\nids = ["a b"]\njustification = "code_not_present"\nreason = "x"', "'a b' is no"),
-        ('status = "not-affected"\nids = ["C-1"]\njustification = "code_not_present"\nreason = " "', "no reason"),
+        (
+            'status = "patched"\nids = ["CVE-1-1"]\npatch = "scipy/no.patch"',
+            "does not apply `scipy/no.patch`",
+        ),
+        (
+            'status = "not-affected"\nids = []\njustification = "code_not_present"\nreason = "x"',
+            "names no vuln",
+        ),
+        (
+            'status = "not-affected"\nids = ["a b"]\njustification = "code_not_present"\nreason = "x"',
+            "'a b' is no",
+        ),
+        (
+            'status = "not-affected"\nids = ["C-1"]\njustification = "code_not_present"\nreason = " "',
+            "no reason",
+        ),
         (
             'status = "not-affected"\nids = ["C-1"]\njustification = "code_not_present"\nreason = "x"\npart = "qhul"',
             "scipy has no part `qhul`",
@@ -217,7 +237,9 @@ def test_package_urls_of_parts_and_of_debian(copy: Copy) -> None:
 
 def test_cpe_names(copy: Copy) -> None:
     assert copy.findings(CPE) == []
-    copy.replace("recipes/packages/opencv.toml", "cpe:2.3:a:zlib:zlib:1.2.13:*:*:*:*:*:*:*", "cpe:/a:zlib:zlib")
+    copy.replace(
+        "recipes/packages/opencv.toml", "cpe:2.3:a:zlib:zlib:1.2.13:*:*:*:*:*:*:*", "cpe:/a:zlib:zlib"
+    )
     (found,) = copy.findings(CPE)
     assert found.location is not None
     assert found.location.path == "contains[2].cpe"
@@ -258,7 +280,9 @@ def test_provenance_that_speaks_of_something_else(copy: Copy) -> None:
     copy.edit("lockfiles/cv.lock", lambda text: f"{text}# another\n")
     assert [found.message for found in copy.findings(PROVENANCE)] == ["it was written by another lock"]
     path.write_text(path.read_text().replace(lock.zip.sha256, "0" * 64))
-    assert [f.message for f in copy.findings(PROVENANCE)] == ["it speaks of another zip than the lock records"]
+    assert [f.message for f in copy.findings(PROVENANCE)] == [
+        "it speaks of another zip than the lock records"
+    ]
     path.write_text(json.dumps({"_type": "x"}))
     (found,) = copy.findings(PROVENANCE)
     assert found.severity is Severity.ERROR

@@ -77,7 +77,9 @@ class Dump:
             stripped = data.strip()
             # Most records are of other packages: they are not parsed, only seen to be whole.
             if not (stripped.startswith(b"{") and stripped.endswith(b"}") and b'"id"' in stripped):
-                raise BadAdvisories(f"{shown} is no OSV record, or cut short", hint="download the database anew")
+                raise BadAdvisories(
+                    f"{shown} is no OSV record, or cut short", hint="download the database anew"
+                )
             if mentioned.search(data):
                 advisory = read_advisory(json_object(data, shown), shown)
                 found[advisory.id] = advisory
@@ -146,11 +148,8 @@ class Service:
 
 
 def _query(wanted: Wanted) -> dict[str, object]:
-    if wanted.ecosystem:
-        package = {"ecosystem": wanted.ecosystem, "name": wanted.name}
-    else:
-        package = {"purl": wanted.purl}
-    return {"package": package, "version": wanted.version}
+    named = {"ecosystem": wanted.ecosystem, "name": wanted.name}
+    return {"package": named if wanted.ecosystem else {"purl": wanted.purl}, "version": wanted.version}
 
 
 def _vulns(result: object, url: str) -> Iterator[str]:

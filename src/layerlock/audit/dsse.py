@@ -26,7 +26,8 @@ from layerlock.errors import BadAttestation
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 LARGEST: Final = 64 << 20
 """Bytes of an envelope that is read."""
-_MAKE_KEY: Final = "make a pair: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out key.pub"
+_PUBLISH: Final = "openssl pkey -in key.pem -pubout -out key.pub"
+_MAKE_KEY: Final = f"make a pair: openssl genpkey -algorithm ed25519 -out key.pem; {_PUBLISH}"
 
 
 def read_private_key(pem: bytes, shown: str, password: bytes | None = None) -> Ed25519PrivateKey:
@@ -40,10 +41,15 @@ def read_private_key(pem: bytes, shown: str, password: bytes | None = None) -> E
     except TypeError:
         wanted = "needs a password" if password is None else "is not encrypted, and a password was given"
         raise BadAttestation(
-            f"the key {shown} {wanted}", hint="LAYERLOCK_KEY_PASSWORD holds the password, where the key has one"
+            f"the key {shown} {wanted}",
+            hint="LAYERLOCK_KEY_PASSWORD holds the password, where the key has one",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        wrong = "is no private key in PEM" if password is None else "is no private key in PEM, or its password is wrong"
+        wrong = (
+            "is no private key in PEM"
+            if password is None
+            else "is no private key in PEM, or its password is wrong"
+        )
         raise BadAttestation(f"{shown} {wrong}", hint=_MAKE_KEY) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise BadAttestation(f"{shown} is a key of another kind; ed25519 is wanted", hint=_MAKE_KEY)
@@ -59,8 +65,14 @@ def read_public_key(pem: bytes, shown: str) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        told = "is a private key; checking takes the public one" if b"PRIVATE KEY" in pem else "is no public key in PEM"
-        raise BadAttestation(f"{shown} {told}", hint="openssl pkey -in key.pem -pubout -out key.pub") from None
+        told = (
+            "is a private key; checking takes the public one"
+            if b"PRIVATE KEY" in pem
+            else "is no public key in PEM"
+        )
+        raise BadAttestation(
+            f"{shown} {told}", hint=_PUBLISH
+        ) from None
     if not isinstance(key, Ed25519PublicKey):
         raise BadAttestation(f"{shown} is a key of another kind; ed25519 is wanted", hint=_MAKE_KEY)
     return key
@@ -106,10 +118,8 @@ def opened(envelope: bytes, key: Ed25519PublicKey) -> bytes:
             "the signature is not that of the payload",
             hint="it names this very key: the payload was changed after it was signed, or the signature was",
         )
-    raise BadAttestation(
-        "no signature is by this key",
-        hint=f"the key's id is {mine}; signed by {', '.join(sorted(name or 'a nameless key' for name, _ in signatures))}",
-    )
+    signers = ", ".join(sorted({name or "a key without an id" for name, _ in signatures}))
+    raise BadAttestation("no signature is by this key", hint=f"the key's id is {mine}; signed by {signers}")
 
 
 def pre_authentication(kind: str, payload: bytes) -> bytes:
@@ -130,11 +140,13 @@ def _parts(envelope: bytes) -> tuple[str, bytes, list[tuple[str, bytes]]]:
             return kind, _decoded(payload, "payload"), [_signature(each) for each in signatures]
         case {"_type": str()}:
             raise BadAttestation(
-                "this is a statement that nobody signed", hint="layerlock attest signs it and writes an envelope"
+                "this is a statement that nobody signed",
+                hint="layerlock attest signs it and writes an envelope",
             )
         case _:
             raise BadAttestation(
-                "this is no DSSE envelope", hint="it needs `payloadType`, `payload` and at least one of `signatures`"
+                "this is no DSSE envelope",
+                hint="it needs `payloadType`, `payload` and at least one of `signatures`",
             )
 
 

@@ -38,10 +38,16 @@ def _purl(
         return
     found = parsed(purl)
     if found is None:
-        yield PURL.found(package.name, f"`{purl}` is no package URL", hint="pkg:TYPE/NAME@VERSION", location=place)
+        yield PURL.found(
+            package.name, f"`{purl}` is no package URL", hint="pkg:TYPE/NAME@VERSION", location=place
+        )
     elif not found.version:
-        yield PURL.found(package.name, f"`{purl}` names no version", hint=f"end it with @{version}", location=place)
-    elif found.type not in ("github", "gitlab", "bitbucket") and not _same(found.type, found.version, version):
+        yield PURL.found(
+            package.name, f"`{purl}` names no version", hint=f"end it with @{version}", location=place
+        )
+    elif found.type not in ("github", "gitlab", "bitbucket") and not _same(
+        found.type, found.version, version
+    ):
         yield PURL.found(
             package.name,
             f"`{purl}` is of version {found.version}, the recipe of {version}",
@@ -130,8 +136,8 @@ UNNAMED = Check(
     area="identity",
     needs="nothing",
     severity=Severity.WARNING,
-    explanation="A package that ships, and is not one's own code, needs a package URL: without it no vulnerability of it "
-    "is ever found, and bills of materials name it in words alone.",
+    explanation="A package that ships, and is not one's own code, needs a package URL: without it no vulnerability of "
+    "it is ever found, and bills of materials name it in words alone.",
     run=_unnamed,
 )
 PARTS = Check(

@@ -1,4 +1,4 @@
-"""What things are called outside of this project: package URLs, made of what recipes and pins state and of nothing else."""
+"""What things are called outside of this project: package URLs, made of what recipes and pins state alone."""
 
 from __future__ import annotations
 

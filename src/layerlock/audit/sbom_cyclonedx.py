@@ -12,11 +12,27 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from cyclonedx.model import AttachedText, Encoding, ExternalReference, ExternalReferenceType, HashAlgorithm
-from cyclonedx.model import HashType, Property, XsUri
+from cyclonedx.model import (
+    AttachedText,
+    Encoding,
+    ExternalReference,
+    ExternalReferenceType,
+    HashAlgorithm,
+    HashType,
+    Property,
+    XsUri,
+)
 from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.component import Commit, Component, ComponentScope, ComponentType, Diff
-from cyclonedx.model.component import Patch, PatchClassification, Pedigree
+from cyclonedx.model.component import (
+    Commit,
+    Component,
+    ComponentScope,
+    ComponentType,
+    Diff,
+    Patch,
+    PatchClassification,
+    Pedigree,
+)
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.impact_analysis import ImpactAnalysisJustification, ImpactAnalysisState
 from cyclonedx.model.issue import IssueClassification, IssueType
@@ -163,7 +179,10 @@ def _of_source(source: LockedSource) -> Iterator[ExternalReference]:
         case LockedPath(path=path, tree=tree):
             hashes = [HashType(alg=HashAlgorithm.SHA_256, content=unsri(tree))]
             yield ExternalReference(
-                type=ExternalReferenceType.OTHER, url=XsUri(path), comment="NAR hash of the folder", hashes=hashes
+                type=ExternalReferenceType.OTHER,
+                url=XsUri(path),
+                comment="NAR hash of the folder",
+                hashes=hashes,
             )
 
 

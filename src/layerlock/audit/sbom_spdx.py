@@ -127,7 +127,9 @@ def _package(component: Component, *, ships: bool) -> Package:
         license_declared=_license(component),
         copyright_text=SpdxNoAssertion(),
         summary=component.summary or None,
-        comment=None if ships else f"only builds or tries the layer; {component.purl or 'it has no package URL'}",
+        comment=None
+        if ships
+        else f"only builds or tries the layer; {component.purl or 'it has no package URL'}",
         external_references=list(_references(component)) if ships else [],
         primary_package_purpose=PackagePurpose.LIBRARY,
     )

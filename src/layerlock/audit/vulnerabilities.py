@@ -92,7 +92,10 @@ def _doubts(package: PackageRecipe, statement: Statement) -> Iterator[tuple[str,
         case PatchedStatement(patch=patch) if patch not in {p.file for p in package.patches}:
             yield f"the recipe does not apply `{patch}`", "name a patch that [[patches]] has"
         case NotAffectedStatement(reason=reason) if not reason.strip():
-            yield f"the statement on {', '.join(statement.ids)} gives no reason", "say what a person can check"
+            yield (
+                f"the statement on {', '.join(statement.ids)} gives no reason",
+                "say what a person can check",
+            )
         case _:
             pass
 

@@ -14,8 +14,8 @@ from layerlock.errors import AuditFailed, UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from layerlock.audit.check import Check
     from layerlock.audit.advisories import Advisories
+    from layerlock.audit.check import Check
     from layerlock.cli.call import Call
     from layerlock.workflows.auditing import Audited, Choice, Collected, Told
 

@@ -34,11 +34,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("layer", metavar="LAYER", help="a layer with a lock")
     parser.add_argument(
-        "--format", choices=FORMATS, metavar="FORMAT", help="cyclonedx (1.6, the default) or spdx (2.3), both JSON"
+        "--format",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="cyclonedx (1.6, the default) or spdx (2.3), both JSON",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--out", metavar="FILE", help="where the document goes")
-    group.add_argument("--check", metavar="FILE", help="a document to check and to compare with the layer's own")
+    group.add_argument(
+        "--check", metavar="FILE", help="a document to check and to compare with the layer's own"
+    )
 
 
 def run(call: Call) -> int:

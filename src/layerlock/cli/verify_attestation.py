@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from layerlock.cli.call import Call
 
 HELP = Help(
-    about="Checks that a DSSE envelope was signed by the owner of an ed25519 key, holds an in-toto statement with SLSA's "
-    "provenance, and speaks of a zip, where one is given. It needs no recipe repository and no store.",
+    about="Checks that a DSSE envelope was signed by the owner of an ed25519 key, holds an in-toto statement with "
+    "SLSA's provenance, and speaks of a zip, where one is given. It needs no recipe repository and no store.",
     writes="nothing.",
     examples=("layerlock verify-attestation dist/cv.intoto.dsse.json --key key.pub --zip dist/cv.zip",),
     related=("attest", "sbom"),

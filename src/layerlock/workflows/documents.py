@@ -64,7 +64,9 @@ def bill_of_materials(driver: Driver, layer: str, form: Format) -> str:
     return write_sbom(inventory(driver, layer), form)
 
 
-def write_provenance(driver: Driver, lock: Lock, plan: Plan, zipped: Path, sha256: str, made: Mapping[str, str]) -> Path:
+def write_provenance(
+    driver: Driver, lock: Lock, plan: Plan, zipped: Path, sha256: str, made: Mapping[str, str]
+) -> Path:
     """Put the statement of where a zip comes from beside it, as NAME.intoto.json.
 
     `made` are the outputs (SRI) of the layer's tree and zip; what the lock records of others is told too.
@@ -91,7 +93,8 @@ def attest(driver: Driver, layer: str, zipped: Path, key: Ed25519PrivateKey) -> 
     sha256 = _file_sha256(zipped)
     if lock.zip is None:
         raise BadAttestation(
-            f"the lock of {layer} records no zip", hint=f"record what was built first: layerlock record {layer}"
+            f"the lock of {layer} records no zip",
+            hint=f"record what was built first: layerlock record {layer}",
         )
     if sha256 != lock.zip.sha256:
         raise BadAttestation(
@@ -124,7 +127,9 @@ def verify(envelope: Path, key: Ed25519PublicKey, zipped: Path | None) -> Verifi
     return Verified(
         subjects=subjects,
         layer=_text(document, "predicate", "buildDefinition", "externalParameters", "layer"),
-        lock=_text(document, "predicate", "buildDefinition", "externalParameters", "lock", "digest", "sha256"),
+        lock=_text(
+            document, "predicate", "buildDefinition", "externalParameters", "lock", "digest", "sha256"
+        ),
         builder=_text(document, "predicate", "runDetails", "builder", "id"),
         key=key_id(key),
     )
