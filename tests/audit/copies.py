@@ -15,6 +15,7 @@ from layerlock.audit.check import Check
 from layerlock.audit.inventory import Inventory
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
+from layerlock.events import Event
 from layerlock.model.findings import Finding
 from layerlock.workflows import documents
 from layerlock.workflows.auditing import Choice, make_subject
@@ -29,6 +30,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "repository"
         self.store = folder / "store"
+        self.events: list[Event] = []
         for name in ("recipes", "patches", "lockfiles"):
             shutil.copytree(ROOT / name, self.root / name)
 
@@ -51,7 +53,7 @@ class Copy:
     def driver(self) -> Driver:
         """Make a driver over the files as they are now."""
         settings = Settings(repository=self.root, store=self.store, environment=dict(os.environ))
-        return construct(settings, [].append)
+        return construct(settings, self.events.append)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command in the copy, as a process of its own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,12 @@ def serve(server: Server, records: Iterable[Record], *, page: int = 1000) -> Non
 
     server.answers["/v1/querybatch"] = batch
     for name, each in known.items():
-        server.answers[f"/v1/vulns/{name}"] = lambda handler, data=json.dumps(each).encode(): handler.give(
-            data
-        )
+        server.answers[f"/v1/vulns/{name}"] = answer(each)
+
+
+def answer(value: object) -> Callable[[Handler], None]:
+    """Answer with a value as JSON."""
+    return lambda handler: handler.give(json.dumps(value).encode())
 
 
 def _asked(entry: Record, package: Record) -> bool:

@@ -6,7 +6,7 @@ import json
 import random
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,18 @@ from layerlock.audit.versions import includes, ordering
 from layerlock.errors import BadAdvisories, FetchError
 from layerlock.io.answers import Patience
 from layerlock.io.http import Fetcher
-from tests.audit.records import EVER, Record, debian, generic, pypi, record, serve, write_folder, write_zip
+from tests.audit.records import (
+    EVER,
+    Record,
+    answer,
+    debian,
+    generic,
+    pypi,
+    record,
+    serve,
+    write_folder,
+    write_zip,
+)
 from tests.io.servers import Handler, Server, serving
 
 NUMPY = Wanted(ecosystem="PyPI", name="numpy", purl="pkg:pypi/numpy", version="1.24.2")
@@ -230,11 +241,6 @@ def test_pages_are_turned(server: Server) -> None:
     assert sum(path == "/v1/querybatch" for path, _ in server.requests) == 3
 
 
-def answer(value: object) -> Callable[[Handler], None]:
-    """Answer with a value as JSON."""
-    return lambda handler: handler.give(json.dumps(value).encode())
-
-
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -259,11 +265,16 @@ def test_a_server_without_an_end_of_pages(server: Server) -> None:
         service(server).about([NUMPY])
 
 
+def hang(handler: Handler) -> None:
+    """Say nothing until the test is over."""
+    handler.server.over.wait(30)
+
+
 def test_servers_that_fail_or_hang(server: Server) -> None:
     with pytest.raises(FetchError, match="404"):
         service(server).about(ALL)
-    server.answers["/v1/querybatch"] = lambda handler: server.over.wait(30) and None
+    server.answers["/v1/querybatch"] = hang
     begun = time.monotonic()
-    with pytest.raises(FetchError, match="no data in time|no answer in time"):
+    with pytest.raises(FetchError, match=r"no data in time|no answer in time"):
         service(server).about(ALL)
     assert time.monotonic() - begun < 10

@@ -280,7 +280,7 @@ def test_attest_and_verify(copy: Copy, zipped: Path) -> None:
     assert said.lock == hashlib.sha256((copy.root / "lockfiles/cv.lock").read_bytes()).hexdigest()
     assert opened(first, KEY.public_key()) == signed.statement.read_bytes()
     zipped.write_bytes(b"other bytes")
-    with pytest.raises(BadAttestation, match="the attestation speaks of cv.zip"):
+    with pytest.raises(BadAttestation, match=r"the attestation speaks of cv\.zip"):
         verify(signed.path, KEY.public_key(), zipped)
     with pytest.raises(BadAttestation, match="the lock of cv records"):
         attest(copy.driver(), "cv", zipped, KEY)

@@ -70,9 +70,7 @@ def read_public_key(pem: bytes, shown: str) -> Ed25519PublicKey:
             if b"PRIVATE KEY" in pem
             else "is no public key in PEM"
         )
-        raise BadAttestation(
-            f"{shown} {told}", hint=_PUBLISH
-        ) from None
+        raise BadAttestation(f"{shown} {told}", hint=_PUBLISH) from None
     if not isinstance(key, Ed25519PublicKey):
         raise BadAttestation(f"{shown} is a key of another kind; ed25519 is wanted", hint=_MAKE_KEY)
     return key

@@ -18,6 +18,7 @@ EventKind = Literal["introduced", "fixed", "last_affected", "limit"]
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
 """What a record's id may be: it becomes a part of addresses and of messages."""
 
+_EVENTS: Final[dict[str, EventKind]] = {name: name for name in get_args(EventKind)}
 _LONGEST: Final = 256
 """Characters of a version: comparing longer ones would be somebody's joke."""
 
@@ -123,11 +124,12 @@ def _range(value: Any) -> Range:
 def _events(values: Iterable[Any]) -> Iterator[Event]:
     for value in values:
         for name, version in _table(value, "an event").items():
-            if name not in get_args(EventKind):
+            kind = _EVENTS.get(name)
+            if kind is None:
                 raise _Wrong(f"there is no event {name!r}"[:100])
             if not isinstance(version, str) or len(version) > _LONGEST:
                 raise _Wrong(f"the version of an event `{name}` is no text, or too long")
-            yield Event(kind=name, version=version)
+            yield Event(kind=kind, version=version)
 
 
 def _table(value: Any, called: str) -> dict[str, Any]:

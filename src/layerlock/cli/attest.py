@@ -21,9 +21,9 @@ HELP = Help(
     "password, where it has one.",
     writes="LAYER.intoto.json and LAYER.intoto.dsse.json beside the zip.",
     examples=(
-        "openssl genpkey -algorithm ed25519 -out key.pem",
-        "openssl pkey -in key.pem -pubout -out key.pub",
         "layerlock attest cv --key key.pem",
+        "openssl genpkey -algorithm ed25519 -out key.pem      # makes a key",
+        "openssl pkey -in key.pem -pubout -out key.pub        # and what others check with",
     ),
     related=("verify-attestation", "record", "sbom"),
 )
