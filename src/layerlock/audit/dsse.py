@@ -116,7 +116,9 @@ def opened(envelope: bytes, key: Ed25519PublicKey) -> bytes:
             "the signature is not that of the payload",
             hint="it names this very key: the payload was changed after it was signed, or the signature was",
         )
-    signers = ", ".join(sorted({name or "a key without an id" for name, _ in signatures}))
+    # Whoever wrote the envelope chose these: enough of them to compare, and no more.
+    ids = sorted({name[:64] or "a key without an id" for name, _ in signatures})
+    signers = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
     raise BadAttestation("no signature is by this key", hint=f"the key's id is {mine}; signed by {signers}")
 
 

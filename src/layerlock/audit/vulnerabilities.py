@@ -7,7 +7,7 @@ from itertools import groupby
 
 from layerlock.audit.advisories import Advisories
 from layerlock.audit.check import Check
-from layerlock.audit.inventory import Component, Inventory, take_inventory
+from layerlock.audit.inventory import Inventory, take_inventory
 from layerlock.audit.matching import Match, about, matches, settles, wanted
 from layerlock.audit.osv import IDENTIFIER, Advisory
 from layerlock.audit.subject import Subject
@@ -22,7 +22,7 @@ def _vulnerable(subject: Subject) -> Iterator[Finding]:
     stock = _stock(subject)
     if stock is None or subject.advisories is None:
         return
-    known = _advisories(subject, subject.advisories, stock.shipped)
+    known = _advisories(subject, subject.advisories, stock)
     for match in matches(stock.shipped, known):
         if match.settled is None:
             yield _finding(VULNERABLE, match)
@@ -32,7 +32,7 @@ def _vulnerable_tools(subject: Subject) -> Iterator[Finding]:
     stock = _stock(subject)
     if stock is None or subject.advisories is None:
         return
-    known = _advisories(subject, subject.advisories, stock.building)
+    known = _advisories(subject, subject.advisories, stock)
     found = [match for match in matches(stock.building, known) if match.settled is None]
     # One finding a component: a build environment of last year has hundreds, and none of them ships.
     for (name, version), group in groupby(
@@ -54,7 +54,7 @@ def _outlived(subject: Subject) -> Iterator[Finding]:
     stock = _stock(subject)
     if stock is None or subject.advisories is None:
         return
-    known = _advisories(subject, subject.advisories, stock.shipped)
+    known = _advisories(subject, subject.advisories, stock)
     for component in stock.shipped:
         asked = wanted(component)
         for statement in component.statements if asked is not None else ():
@@ -129,9 +129,9 @@ def _stock(subject: Subject) -> Inventory | None:
         return None
 
 
-def _advisories(
-    subject: Subject, database: Advisories, components: tuple[Component, ...]
-) -> tuple[Advisory, ...]:
+def _advisories(subject: Subject, database: Advisories, stock: Inventory) -> tuple[Advisory, ...]:
+    """Ask about everything at once: a dump is read, and a server asked, one time for all checks and like layers."""
+    components = (*stock.shipped, *stock.building)
     asked = tuple(sorted({one for one in map(wanted, components) if one is not None}))
     return subject.memo.once(("advisories", asked), lambda: database.about(asked)) if asked else ()
 
