@@ -76,7 +76,6 @@ name = "hello"
 version = "1.0"
 license = "MIT"
 purl = "pkg:generic/hello@1.0"
-
 [[sources]]
 kind = "tarball"
 urls = ["https://example.org/hello-1.0.tar.gz"]

@@ -64,6 +64,7 @@ def test_a_release_moves_in_the_recipe_and_the_lock_and_nowhere_else(shelf: Shel
     now = after["recipes/packages/hello.toml"].decode().split("\n")
     assert [line for line in now if line not in was] == [
         'version = "1.1"',
+        'purl = "pkg:generic/hello@1.1"',
         f'urls = ["{web.url}/files/hello-1.1.tar.gz", "pypi:hello/hello-1.1.tar.gz"]',
         f'sha256 = "{sha256(FILES["hello-1.1.tar.gz"])}"',
     ]
