@@ -54,5 +54,7 @@ import sys
 import layerlock.workflows.building
 sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or None)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr.strip()) == (0, "")
