@@ -101,6 +101,13 @@ class BuildReused(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting(Event):
+    """Another driver on the same store has this in hand, and this one waits; `doing` is `builds` or `fetches`."""
+
+    doing: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildFailedEvent(Event):
     """A derivation's build ended without an output."""
 
@@ -143,3 +150,9 @@ Listener = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """A listener that drops every event."""
+
+
+def once(emit: Listener, event: Event) -> Callable[[], None]:
+    """Give a function that emits an event when it is called first, and does nothing afterwards."""
+    left = [event]
+    return lambda: emit(left.pop()) if left else None

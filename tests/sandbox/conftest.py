@@ -11,13 +11,18 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from layerlock.errors import SandboxUnavailable
+from layerlock.model.recipe import Deb
+from layerlock.sandbox.engine.run import run as run_in_container
+from layerlock.sandbox.engine.station import Station, open_station
 from layerlock.sandbox.limits import Strategy, control
 from layerlock.sandbox.probe import probe
 from layerlock.sandbox.program import Program, hosts_own, pinned, unpacked
@@ -91,9 +96,12 @@ def unpacked_debs(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     pin = pinned(platform.machine())
     if pin is None or shutil.which("apt-get") is None:
         return None
-    downloads = tmp_path_factory.mktemp("debs")
+    return _downloaded(pin.debs, tmp_path_factory.mktemp("debs"))
+
+
+def _downloaded(debs: tuple[Deb, ...], downloads: Path) -> Path | None:
     tree = downloads / "tree"
-    wanted = [f"{deb.name}={deb.version}" for deb in pin.debs]
+    wanted = [f"{deb.name}={deb.version}" for deb in debs]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     done = subprocess.run(
         ["apt-get", "download", *wanted],
@@ -104,9 +112,9 @@ def unpacked_debs(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
         check=False,
     )
     found = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in downloads.glob("*.deb")}
-    if done.returncode != 0 or {deb.sha256 for deb in pin.debs} - found.keys():
+    if done.returncode != 0 or {deb.sha256 for deb in debs} - found.keys():
         return None
-    for deb in pin.debs:
+    for deb in debs:
         subprocess.run(["dpkg-deb", "-x", str(found[deb.sha256]), str(tree)], check=True)
     return tree
 
@@ -130,14 +138,32 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     return made
 
 
+@pytest.fixture(scope="session")
+def stdlib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests' Python code needs of the standard library: little enough to be sent for every run."""
+    target = tmp_path_factory.mktemp("stdlib") / "lib"
+    unwanted = (
+        "site-packages",
+        "dist-packages",
+        "test",
+        "tests",
+        "__pycache__",
+        "config-*",
+        "idlelib",
+        "tkinter",
+    )
+    shutil.copytree(STDLIB, target, ignore=shutil.ignore_patterns(*unwanted, "ensurepip", "lib2to3", "*.a"))
+    return target
+
+
 @pytest.fixture
-def spec(root: Path, folders: dict[str, Path]) -> Specs:
+def spec(root: Path, folders: dict[str, Path], stdlib: Path) -> Specs:
     """Makes specs; `limits` may be a dict of changes."""
 
     def make(*argv: str, **changes: Any) -> SandboxSpec:
         limits = replace(ROOMY, **changes.pop("limits", {}))
-        stdlib = Mount(source=STDLIB, target=str(STDLIB))
-        mounts = (stdlib, *changes.pop("mounts", ()))
+        library = Mount(source=stdlib, target=str(STDLIB))
+        mounts = (library, *changes.pop("mounts", ()))
         variables = changes.pop("variables", {"PATH": "/usr/bin:/bin"})
         base = SandboxSpec(
             root=root, argv=argv, variables=variables, cwd="/build", limits=limits, mounts=mounts
@@ -161,7 +187,67 @@ def bwrap(program: Program, tmp_path: Path) -> Backend:
     return go
 
 
-@pytest.fixture(params=["bwrap"])
+@pytest.fixture(scope="session")
+def shell_debs(tmp_path_factory: pytest.TempPathFactory, unpacked_debs: Path | None) -> Path:
+    """The pinned packages with the shell that starts the program in containers."""
+    pin = pinned(platform.machine())
+    if pin is None or unpacked_debs is None:
+        pytest.skip("apt does not give the pinned packages")
+    tree = _downloaded(pin.shell_debs, tmp_path_factory.mktemp("shell"))
+    if tree is None:
+        pytest.skip("apt does not give the pinned shell")
+    shutil.copytree(unpacked_debs, tree, symlinks=True, dirs_exist_ok=True)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def engine_variables(engine_host: str) -> dict[str, str]:
+    """The environment variables that lead to the engine."""
+    return {"DOCKER_HOST": engine_host}
+
+
+@pytest.fixture(scope="session")
+def open_stations(
+    engine_variables: dict[str, str], shell_debs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Station]:
+    """Opens stations on the engine, once for each kind."""
+
+    @contextmanager
+    def scratch(name: str) -> Iterator[Path]:
+        yield tmp_path_factory.mktemp(name)
+
+    @cache
+    def opened(*, bind: bool) -> Station:
+        return open_station(
+            engine_variables, lambda _: shell_debs, scratch, machine=platform.machine(), bind=bind
+        )
+
+    return opened
+
+
+def _by_docker(station: Station, tmp_path: Path) -> Backend:
+    def go(spec: SandboxSpec, **choices: Any) -> Ran:
+        log = tmp_path / "log"
+        lines: list[str] = []
+        outcome = run_in_container(spec, station=station, log=log, on_line=lines.append, **choices)
+        return Ran(outcome=outcome, log=log.read_text(errors="replace"), lines=tuple(lines))
+
+    return go
+
+
+@pytest.fixture
+def docker(open_stations: Callable[..., Station], tmp_path: Path) -> Backend:
+    """Runs specs in containers, with the host's folders mounted."""
+    return _by_docker(open_stations(bind=True), tmp_path)
+
+
+@pytest.fixture
+def streaming(open_stations: Callable[..., Station], tmp_path: Path) -> Backend:
+    """Runs specs in containers, with folders sent and brought back as streams, as to an engine far away."""
+    return _by_docker(open_stations(bind=False), tmp_path)
+
+
+@pytest.fixture(params=["bwrap", "docker", "streaming"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Every kind of sandbox in turn; a new one adds its fixture's name above."""
     chosen: Backend = request.getfixturevalue(request.param)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.groups import NoControl, make_group, own_group, sweep
 from layerlock.sandbox.limits import Strategy, control
+from layerlock.sandbox.program import Program
+from layerlock.sandbox.run import run
 from tests.sandbox.conftest import ROOMY, Backend, Specs, python
 
 pytestmark = pytest.mark.sandbox
@@ -113,3 +117,34 @@ def test_some_control_is_always_found() -> None:
     held = control("auto", ROOMY)
     held.close()
     assert held.name in ("cgroup2", "cgroup1", "watchdog")
+
+
+BOMB = "exec 2> /dev/null; f() { f | f & }; f; sleep 60"
+
+
+def test_a_neighbour_does_not_feel_a_fork_bomb(
+    program: Program, spec: Specs, tmp_path: Path, strategy: Strategy
+) -> None:
+    """A bomb never has more processes than its limit and a little, so the host's are not used up for the others."""
+    counts: list[int] = []
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.wait(0.005):
+            counts.append(sum(name.isdecimal() for name in os.listdir("/proc")))
+
+    neighbour = spec("sh", "-c", "for i in $(seq 300); do env true || exit 9; done", limits={"processes": 50})
+    bomb = spec("bash", "-c", BOMB, build=None, out=None, tmp=None, cwd="/", limits={"processes": 200})
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(count)
+        beside = pool.submit(
+            run, neighbour, program=program, log=tmp_path / "beside", on_line=lambda _: None, strategy=strategy
+        )
+        ended = run(bomb, program=program, log=tmp_path / "bomb", on_line=lambda _: None, strategy=strategy)
+        fine = beside.result()
+        over.set()
+        watching.result()
+    assert ended.process_overflow, ended
+    assert fine.succeeded, (tmp_path / "beside").read_text()
+    # Other tests may run beside this one, but none of them starts processes by the thousand.
+    assert max(counts) - counts[0] < 200 + 500, (counts[0], max(counts))

@@ -12,10 +12,22 @@ from layerlock.build.stage import stage
 from layerlock.build.transforms import perform
 from layerlock.build.workshop import Workshop
 from layerlock.errors import LayerlockError
-from layerlock.events import BuildFailedEvent, BuildFinished, BuildLine, BuildReused, BuildStarted, BuildStep
+from layerlock.events import (
+    BuildFailedEvent,
+    BuildFinished,
+    BuildLine,
+    BuildReused,
+    BuildStarted,
+    BuildStep,
+    Waiting,
+    once,
+)
 from layerlock.model.derivation import Derivation, GuestRun, Realisation, Transform
 from layerlock.sandbox.harvest import harvest
 from layerlock.sandbox.spec import Outcome
+from layerlock.store.keep import Keep
+from layerlock.store.local import LocalStore
+from layerlock.store.sound import sound_file, sound_tree
 
 
 class Cancelled(LayerlockError):
@@ -39,7 +51,11 @@ class Order:
 def reuse(order: Order, workshop: Workshop) -> Realisation | None:
     """Find an output for the resolved hash, made by an earlier build that looked the same: early cutoff."""
     found = workshop.store.realisation(order.resolved)
-    if found is None or workshop.store.tree(found.output) is None:
+    if found is None:
+        return None
+    # Held first and looked up then: a collection that runs just now cannot take it away in between.
+    workshop.store.hold(Keep(trees=frozenset({found.output}), realisations=frozenset({order.resolved})))
+    if workshop.store.tree(found.output) is None:
         return None
     made = Realisation(
         name=order.derivation.name,
@@ -58,19 +74,32 @@ def reuse(order: Order, workshop: Workshop) -> Realisation | None:
 
 
 def realise(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Realisation:
-    """Build a derivation and register its output.
+    """Build a derivation and register its output, or take what another driver on the store makes of it meanwhile.
 
     Raises:
         LayerlockError: the build failed; the store holds nothing of it but the log.
     """
+    told = once(workshop.emit, Waiting(name=order.derivation.name, doing="builds"))
+
+    def waiting() -> None:
+        if workshop.cancel.is_set():
+            raise Cancelled(f"the wait for {order.derivation.name} was cancelled")
+        told()
+
+    with workshop.store.alone(order.resolved, waiting):
+        return reuse(order, workshop) or _build(order, workshop, sources)
+
+
+def _build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Realisation:
     derivation, store = order.derivation, workshop.store
     resolved = order.resolved
     log = store.log_path(order.planned)
     started = time.monotonic()
     workshop.emit(BuildStarted(name=derivation.name, planned=order.planned, resolved=resolved, log=str(log)))
-    inputs = {name: store.held_tree(made.output) for name, made in order.inputs.items()}
     outcome: Outcome | None = None
     try:
+        inputs = {name: sound_tree(store, made.output) for name, made in order.inputs.items()}
+        _look_at_sources(derivation, store)
         with store.scratch(derivation.name) as folder:
             result = folder / "result"
             match derivation.action:
@@ -119,6 +148,15 @@ def realise(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Re
         )
     )
     return made
+
+
+def _look_at_sources(derivation: Derivation, store: LocalStore) -> None:
+    """Look at what is about to be used: bytes that changed in the store must not reach an output."""
+    for source in derivation.sources:
+        if source.identity.startswith("sha256:"):
+            sound_file(store, source.identity.removeprefix("sha256:"))
+        else:
+            sound_tree(store, source.identity)
 
 
 def _step(workshop: Workshop, derivation: Derivation, step: str) -> None:

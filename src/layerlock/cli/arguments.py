@@ -7,9 +7,10 @@ import difflib
 import importlib
 import re
 from collections.abc import Callable
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, cast, get_args
 
 import layerlock
+from layerlock.cli.settings import Kind
 from layerlock.cli.verbs import INTERNAL, VERBS
 from layerlock.errors import UsageError
 
@@ -106,6 +107,11 @@ def add_building(parser: argparse.ArgumentParser) -> None:
         help="processes at once; as many as there are cores if left out",
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
+    parser.add_argument(
+        "--sandbox",
+        choices=get_args(Kind),
+        help="what builds run in; bubblewrap where it works, else docker, if left out",
+    )
     add_offline(parser)
     add_from(parser)
 

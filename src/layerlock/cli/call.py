@@ -73,6 +73,7 @@ class Call:
             offline=bool(self.option("offline")),
             keep_failed=bool(self.option("keep_failed")),
             archive=self.archive,
+            sandbox=surroundings.sandbox(self.options, self.variables),
         )
 
     @cached_property

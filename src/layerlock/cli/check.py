@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layerlock.cli import surroundings
 from layerlock.cli.arguments import add_building
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target
@@ -83,7 +84,7 @@ def run(call: Call) -> int:
         derivations=tuple(call.option("derivations") or ()),
         bisect=not call.option("no_bisect"),
         python=_python(call),
-        sandbox=_sandbox(call),
+        sandbox=surroundings.sandbox(call.options, call.variables),
         keep=call.current / keep if keep is not None else None,
     )
     with call.driver() as driver:
@@ -122,11 +123,6 @@ def _variations(given: list[str] | None) -> tuple[str, ...] | None:
     return tuple(given)
 
 
-def _sandbox(call: Call) -> str:
-    """Give the backend that was named; the rebuilding process is told it too."""
-    return str(call.option("sandbox") or call.variables.get("LAYERLOCK_SANDBOX", ""))
-
-
 def _python(call: Call) -> str:
     named = call.option("python")
     if named is None:
@@ -146,7 +142,7 @@ def _list(call: Call) -> int:
 
     host = look(
         call.variables,
-        sandbox=_sandbox(call),
+        sandbox=surroundings.sandbox(call.options, call.variables),
         named_python=_python(call),
         visited=(call.root / "recipes",),
         user=True,

@@ -6,14 +6,16 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from layerlock.cli.settings import Settings
+from layerlock.build.workshop import Sandbox
+from layerlock.cli.settings import Kind, Settings
 from layerlock.events import Listener, Noted
 from layerlock.io.repository import Repository
 from layerlock.store.local import LocalStore
-from layerlock.workflows.driver import GUEST, Bubblewrap, Driver
+from layerlock.workflows.driver import GUEST, Bubblewrap, Docker, Driver, FirstThatWorks
 from layerlock.workflows.supplier import Elsewhere, OtherStore, StoreSupplier
 
 if TYPE_CHECKING:
+    from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.fetch import Reach
 
@@ -36,11 +38,19 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
         emit(Noted(name="sandbox", message=f"bubblewrap ({program.origin})"))
         return program
 
+    def connect() -> Station:
+        from layerlock.cli.reach import open_engine  # noqa: PLC0415 - as above
+
+        station = open_engine(settings, store, supplier)
+        how = "with this host's folders" if station.way.bind else "with streams in place of folders"
+        emit(Noted(name="sandbox", message=f"docker at {station.engine.address}, {how}"))
+        return station
+
     return Driver(
         repository=Repository(settings.repository),
         store=store,
         supplier=supplier,
-        sandbox=Bubblewrap(find),
+        sandbox=_sandbox(settings.sandbox, Bubblewrap(find), Docker(connect)),
         emit=emit,
         jobs=settings.jobs or cores(),
         memory=settings.memory or memory(),
@@ -59,6 +69,16 @@ def _elsewhere(settings: Settings) -> Elsewhere | None:
         archive.check()
         return archive
     return OtherStore(LocalStore(settings.other_store)) if settings.other_store is not None else None
+
+
+def _sandbox(kind: Kind, bubblewrap: Sandbox, docker: Sandbox) -> Sandbox:
+    match kind:
+        case "bwrap":
+            return bubblewrap
+        case "docker":
+            return docker
+        case "auto":
+            return FirstThatWorks(bubblewrap, docker)
 
 
 def cores() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from layerlock.cli.settings import Settings
 from layerlock.io.archives import unpack_deb
@@ -12,13 +14,21 @@ from layerlock.model.derivation import Realisation
 from layerlock.model.digest import digest
 from layerlock.model.recipe import Deb
 from layerlock.sandbox.probe import probe
-from layerlock.sandbox.program import Program, find
+from layerlock.sandbox.program import Program, find, pinned
 from layerlock.sources.fetch import Reach
 from layerlock.sources.git_program import GitProgram
 from layerlock.sources.origins import Origins
+from layerlock.store.keep import Keep
 from layerlock.store.local import LocalStore
+from layerlock.store.sound import sound_file, sound_tree
+from layerlock.workflows.keeping import outputs
 from layerlock.workflows.planning import deb_pin
 from layerlock.workflows.supplier import StoreSupplier
+
+if TYPE_CHECKING:
+    from layerlock.sandbox.engine.station import Station
+PROGRAM: Final = "sandbox-program"
+"""What the sandbox's program is called in the store."""
 
 
 def make_reach(settings: Settings) -> Reach:
@@ -46,23 +56,67 @@ def find_program(store: LocalStore, supplier: StoreSupplier) -> Program:
     return find(lambda debs: _unpacked(debs, store, supplier), probe)
 
 
+def open_engine(settings: Settings, store: LocalStore, supplier: StoreSupplier) -> Station:
+    """Make the docker engine ready that the environment names.
+
+    Raises:
+        SandboxUnavailable: there is none, or it cannot run sandboxes.
+    """
+    from layerlock.sandbox.engine.station import WHOLE, open_station  # noqa: PLC0415 - brings `docker` in
+
+    return open_station(
+        settings.environment,
+        lambda debs: _unpacked(debs, store, supplier),
+        store.scratch,
+        machine=platform.machine(),
+        # Where folders cannot be mounted, what a build leaves in /build is of use only to a person who looks at it.
+        returned=WHOLE if settings.keep_failed else ("/out", "/build/report.json"),
+    )
+
+
 def _unpacked(debs: tuple[Deb, ...], store: LocalStore, supplier: StoreSupplier) -> Path:
     """Give the folder of the unpacked packages, from the store if they were unpacked before.
 
     The program is no part of any derivation: what builds see does not depend on it. Only its place is looked up
     as if it were one.
     """
-    key = digest({"sandbox-program": [deb.sha256 for deb in debs]})
-    made = store.planned(key)
-    if made is not None and (tree := store.tree(made.output)) is not None:
+    key = _key(debs)
+    if (tree := _unpacked_before(key, store)) is not None:
         return tree
-    with store.scratch("sandbox-program") as scratch:
-        folder = scratch / "tree"
-        folder.mkdir()
-        for deb in debs:
-            unpack_deb(supplier.fetch(deb_pin("sandbox-program", deb)), folder)
-        entry = store.add_tree(folder, "sandbox-program")
-    store.register(
-        Realisation(name="sandbox-program", planned=key, resolved=key, output=entry.sri, size=entry.size)
-    )
+    with store.alone(key, lambda: None):
+        if (tree := _unpacked_before(key, store)) is not None:
+            return tree
+        with store.scratch(PROGRAM) as scratch:
+            folder = scratch / "tree"
+            folder.mkdir()
+            for deb in debs:
+                supplier.fetch(deb_pin(PROGRAM, deb))
+                unpack_deb(sound_file(store, deb.sha256), folder)
+            entry = store.add_tree(folder, PROGRAM)
+        store.register(
+            Realisation(name=PROGRAM, planned=key, resolved=key, output=entry.sri, size=entry.size)
+        )
     return store.held_tree(entry.sri)
+
+
+def _unpacked_before(key: str, store: LocalStore) -> Path | None:
+    """Look for the folder; a build that found it there holds it like what it made itself."""
+    made = store.planned(key)
+    if made is None:
+        return None
+    store.hold(outputs((made,)))
+    return None if store.tree(made.output) is None else sound_tree(store, made.output)
+
+
+def _key(debs: tuple[Deb, ...]) -> str:
+    return digest({PROGRAM: [deb.sha256 for deb in debs]})
+
+
+def program_needs(store: LocalStore) -> Keep:
+    """Give what of a store the sandbox's program is: any build would fetch and unpack it again."""
+    pin = pinned(platform.machine())
+    if pin is None:
+        return Keep()
+    made = store.planned(_key(pin.debs))
+    files = Keep(files=frozenset(deb.sha256 for deb in pin.debs))
+    return files | (outputs((made,)) if made is not None else Keep())

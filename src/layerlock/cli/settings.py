@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Kind = Literal["auto", "bwrap", "docker"]
+"""Which sandbox builds run in; `auto` is bubblewrap where it works, else docker."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,3 +31,4 @@ class Settings:
     archive: Path | None = None
     other_store: Path | None = None
     guest: Path | None = None
+    sandbox: Kind = "auto"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from layerlock.cli.settings import Kind
 from layerlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ def jobs(options: argparse.Namespace, variables: Mapping[str, str]) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise UsageError(f"LAYERLOCK_JOBS must be a whole number of at least 1, not {text!r}")
     return int(text)
+
+
+def sandbox(options: argparse.Namespace, variables: Mapping[str, str]) -> Kind:
+    """Give the kind of sandbox: the one named, else `LAYERLOCK_SANDBOX`, else `auto`.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    named = vars(options).get("sandbox") or variables.get("LAYERLOCK_SANDBOX") or "auto"
+    for kind in get_args(Kind):
+        if named == kind:
+            known: Kind = kind
+            return known
+    raise UsageError(f"LAYERLOCK_SANDBOX must be one of {', '.join(get_args(Kind))}, not {named!r}")
 
 
 def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:

@@ -17,6 +17,7 @@ import os
 import stat
 import zipfile
 import zlib
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from layerlock.errors import StoreError, UnsafeArchive
@@ -58,8 +59,8 @@ def unpack_tar(
     ):
         names = _Names(writer, strip)
         try:
-            reader = TarReader(ahead(pieces(file, archive.stat().st_size)))
-            _write_members(reader, writer, names)
+            with closing(ahead(pieces(file, archive.stat().st_size))) as stream:
+                _write_members(TarReader(stream), writer, names)
         except Damaged as error:
             raise _damaged(archive, error) from error
         names.check()
@@ -85,7 +86,8 @@ def unpack_deb(archive: Path, into: Path, *, caps: Caps = DEFAULT_CAPS, mtime: i
     ):
         try:
             _, size = ar_member(file, "data.tar")
-            _write_members(TarReader(ahead(pieces(file, size))), writer, _Names(writer, 0))
+            with closing(ahead(pieces(file, size))) as stream:
+                _write_members(TarReader(stream), writer, _Names(writer, 0))
         except Damaged as error:
             raise _damaged(archive, error) from error
         writer.finish()

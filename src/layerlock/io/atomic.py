@@ -7,17 +7,26 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from layerlock.errors import DiskFull, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_HINTS: Final = {
+    errno.EROFS: "the store has to be writable: name another one with --store or LAYERLOCK_STORE",
+    errno.EACCES: "the store has to belong to whoever uses it: name another one with --store or LAYERLOCK_STORE",
+    errno.EPERM: "the file system or the owner of the store forbids it: name another one with LAYERLOCK_STORE",
+    errno.ENOLCK: "the store needs a file system with locks: name another one with --store or LAYERLOCK_STORE",
+    errno.EIO: "the disk or its file system is failing; `layerlock verify` says what can no longer be read",
+}
 _SYNCING: Final = 16
+_PAUSE: Final = 0.1
 _DEEPEST: Final = 128
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -33,7 +42,7 @@ def storing(what: str) -> Iterator[None]:
         if error.errno in _FULL:
             hint = "free some space (`layerlock gc`), or choose another file system with LAYERLOCK_STORE"
             raise DiskFull(message, hint=hint) from error
-        raise StoreError(message) from error
+        raise StoreError(message, hint=_HINTS.get(error.errno or 0, "")) from error
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644, by_way_of: Path | None = None) -> None:
@@ -111,13 +120,14 @@ def fsync_tree(path: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock file `path`, waiting for it if need be; it is created where it is missing.
 
     The lock (flock) belongs to the open file: it excludes other processes and other threads alike, and
-    ends with the process, however that dies.
+    ends with the process, however that dies. `waiting` is called ten times a second for as long as somebody
+    else holds it; an error that it raises ends the wait.
     """
-    descriptor = hold(path)
+    descriptor = hold(path) if waiting is None else _patiently(path, waiting)
     try:
         yield
     finally:
@@ -145,6 +155,13 @@ def try_exclusive(path: Path) -> int | None:
         return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
+
+
+def _patiently(path: Path, waiting: Callable[[], None]) -> int:
+    while (descriptor := try_exclusive(path)) is None:
+        waiting()
+        time.sleep(_PAUSE)
+    return descriptor
 
 
 def _lock(path: Path, operation: int) -> int:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 PIECE: Final = 1 << 20
 _INPUT: Final = 256 << 10
@@ -125,9 +125,12 @@ def _decompressed(
         raise Damaged(f"it does not decompress: {error}") from error
 
 
-def ahead(source: Iterator[bytes]) -> Iterator[bytes]:
+def ahead(source: Iterator[bytes]) -> Generator[bytes, None, None]:
     """Yield from `source` while a thread already works on the next piece: lzma and zlib let other threads
     run.
+
+    Whoever does not read to the end closes it: the thread is waited for then, which must not be left to the garbage
+    collector, since that may run while locks of threads are held.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decompress") as pool:
         pending = pool.submit(next, source, None)

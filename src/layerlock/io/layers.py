@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -76,7 +77,8 @@ def unpack_layers(layers: tuple[Layer, ...], into: Path, *, caps: Caps = DEFAULT
                     for parts in changes.removed:
                         writer.remove(parts, changes.directories)
                     file.seek(0)
-                    _write(_reader(file), writer)
+                    with closing(ahead(_plain(file))) as stream:
+                        _write(TarReader(stream, special=True), writer)
                 except Damaged as error:
                     raise UnsafeArchive(
                         f"{layer.name} is damaged, or no layer that is read here: {error}"
@@ -172,10 +174,6 @@ def _left_out(parts: Parts, member: Member) -> bool:
     if any(part.startswith(_AUFS) for part in parts):
         return True
     return member.kind is Kind.SPECIAL and len(parts) > 1 and parts[0] == _DEVICES
-
-
-def _reader(file: BinaryIO) -> TarReader:
-    return TarReader(ahead(_plain(file)), special=True)
 
 
 def _plain(file: BinaryIO) -> Iterator[bytes]:

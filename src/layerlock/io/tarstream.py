@@ -55,13 +55,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """One member; `link` is a link's target as written, `size` the bytes of data that follow."""
+    """One member; `link` is a link's target as written, `size` the bytes of data that follow, `mode` its bits."""
 
     name: bytes
     kind: Kind
     executable: bool
     link: bytes
     size: int
+    mode: int
 
 
 class Stream:
@@ -164,7 +165,7 @@ class TarReader:
         if any(key.startswith("GNU.sparse.") for key in extended):
             raise Refused(name, "a sparse file")
         if kind in _SPECIAL and self._special:
-            return Member(name=name, kind=Kind.SPECIAL, executable=False, link=b"", size=0)
+            return Member(name=name, kind=Kind.SPECIAL, executable=False, link=b"", size=0, mode=0)
         if kind not in _KINDS:
             raise Refused(name, _REFUSED.get(kind, f"a member of unknown kind {kind!r}"))
         found = _KINDS[kind]
@@ -178,8 +179,9 @@ class TarReader:
             size = 0
         self._left = size
         self._padding = -size % _BLOCK
-        executable = bool(_number(header[100:108]) & 0o100)
-        return Member(name=name, kind=found, executable=executable, link=link, size=size)
+        mode = _number(header[100:108])
+        executable = bool(mode & 0o100)
+        return Member(name=name, kind=found, executable=executable, link=link, size=size, mode=mode)
 
 
 def _checked(header: bytes) -> bytes:

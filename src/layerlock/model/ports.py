@@ -26,8 +26,16 @@ class FileStore(Protocol):
         """Give the file with this hexadecimal sha256, if it is here."""
         ...
 
-    def add_file(self, sha256: str, filename: str, fill: Callable[[Path], None]) -> Path:
+    def add_file(
+        self,
+        sha256: str,
+        filename: str,
+        fill: Callable[[Path], None],
+        waiting: Callable[[], None] | None = None,
+    ) -> Path:
         """Give the file, made by `fill` where it is missing; what `fill` leaves is verified before it stays.
+
+        `waiting` is called now and then while another driver makes the same file.
 
         Raises:
             HashMismatch: `fill` made other bytes.
@@ -49,6 +57,13 @@ class TreeStore(Protocol):
 
     def scratch(self, name: str) -> AbstractContextManager[Path]:
         """Lend an empty folder on the store's file system, removed at the end."""
+        ...
+
+    def alone(self, key: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Do the work that `key` (a hexadecimal sha256) names while no other driver does it.
+
+        `waiting` is called now and then while another driver is at it.
+        """
         ...
 
 

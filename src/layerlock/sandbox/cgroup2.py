@@ -28,7 +28,7 @@ class Cgroup2:
         Raises:
             NoControl: no group above this process is ours and hands out the memory controller.
         """
-        made = cls(limits=limits, group=make_group(_parent(own_group("cgroup2", "memory"))))
+        made = cls(limits=limits, group=make_group(parent_with("memory")))
         try:
             put(made.group / "memory.max", limits.memory)
             with contextlib.suppress(NoControl):
@@ -67,19 +67,23 @@ class Cgroup2:
         remove_group(self.group)
 
 
-def _parent(own: Path) -> Path:
-    """Find the nearest group, from one's own upwards, below which a process of ours can be put.
+def parent_with(controller: str) -> Path:
+    """Find the nearest group, from one's own upwards, below which a process of ours can be put and is controlled.
 
     Moving a process needs a writable `cgroup.procs` in both groups' common ancestor, which the found one
     is. A group that holds processes hands out no controllers, so one's own never does, save the root.
+
+    Raises:
+        NoControl: there is none.
     """
+    own = own_group("cgroup2", controller)
     for group in (own, *own.parents):
         if not (group / "cgroup.controllers").exists():
             break
-        handed_out = "memory" in _words(group / "cgroup.subtree_control")
+        handed_out = controller in _words(group / "cgroup.subtree_control")
         if handed_out and os.access(group / "cgroup.procs", os.W_OK) and os.access(group, os.W_OK):
             return group
-    raise NoControl(f"no group from {own} upwards is ours and hands out the memory controller")
+    raise NoControl(f"no group from {own} upwards is ours and hands out the {controller} controller")
 
 
 def _words(file: Path) -> list[str]:

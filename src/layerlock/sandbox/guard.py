@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from layerlock.sandbox.groups import Reading
-from layerlock.sandbox.limits import Control
-from layerlock.sandbox.processes import Processes, Usage
-from layerlock.sandbox.spec import Limits
+from layerlock.sandbox.processes import Usage
+from layerlock.sandbox.spec import Limits, Outcome
 
 _TICK = 0.1
 # What looking costs may take at most one part in this many of the time.
@@ -22,17 +22,28 @@ _SHARE = 10
 _REMEMBERED = 20
 
 
+class Population(Protocol):
+    """The processes inside a sandbox."""
+
+    def count(self) -> int:
+        """Count the processes there are now, quickly."""
+
+    def usage(self) -> tuple[Usage, ...]:
+        """Give every process there is now, and what it uses."""
+
+
 @dataclass(slots=True)
 class Guard:
     """Watches by itself between `start` and `stop`; `reason` names what the sandbox was ended for.
 
-    The reasons are the boolean fields of `Outcome`.
+    The reasons are the boolean fields of `Outcome`. `measure` reads memory and time, given what the processes
+    were just seen to use; `size` gives the bytes of the output so far, where there is one.
     """
 
     limits: Limits
-    control: Control
-    processes: Processes
-    out: Path | None
+    measure: Callable[[tuple[Usage, ...]], Reading]
+    processes: Population
+    size: Callable[[], int] | None
     kill: Callable[[], None]
     cancelled: Callable[[], bool]
     reason: str = ""
@@ -53,8 +64,8 @@ class Guard:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
-        self._judge(self.control.read(self.processes, ()))
-        if not self.reason and self.out is not None and tree_bytes(self.out) > self.limits.output_bytes:
+        self._judge(self.measure(()))
+        if not self.reason and self.size is not None and self.size() > self.limits.output_bytes:
             self.end("output_overflow")
 
     def biggest(self) -> str | None:
@@ -66,6 +77,25 @@ class Guard:
         with self._lock:
             self.reason = self.reason or reason
         self.kill()
+
+    def outcome(self, code: int | None, seconds: float, control: str) -> Outcome:
+        """Say how the sandbox ended, of which the command's exit status is `code`, if it had one."""
+        status = -1 if code is None or self.reason else code
+        return Outcome(
+            status=status,
+            signal=status - 128 if 128 < status <= 192 else None,
+            out_of_memory=self.reason == "out_of_memory",
+            timed_out=self.reason == "timed_out",
+            log_overflow=self.reason == "log_overflow",
+            output_overflow=self.reason == "output_overflow",
+            process_overflow=self.reason == "process_overflow",
+            cancelled=self.reason == "cancelled",
+            killed_process=self.biggest() if self.reason == "out_of_memory" else None,
+            seconds=seconds,
+            cpu_seconds=self.seconds,
+            peak_memory=self.peak,
+            control=control,
+        )
 
     def _watch(self) -> None:
         started = time.monotonic()
@@ -81,9 +111,9 @@ class Guard:
                 self.end("process_overflow")
             usage = self.processes.usage()
             self._remember(usage)
-            self._judge(self.control.read(self.processes, usage))
-            if self.out is not None and begun >= measure_next:
-                if tree_bytes(self.out) > self.limits.output_bytes:
+            self._judge(self.measure(usage))
+            if self.size is not None and begun >= measure_next:
+                if self.size() > self.limits.output_bytes:
                     self.end("output_overflow")
                 measure_next = time.monotonic() + max(1.0, (time.monotonic() - begun) * _SHARE)
             remaining = max(0.0, self.limits.seconds - (time.monotonic() - started))

@@ -28,24 +28,13 @@ from pathlib import Path
 from layerlock.sandbox.bwrap import options, plan_of
 from layerlock.sandbox.identity import identity
 from layerlock.sandbox.program import Program
+from layerlock.sandbox.rlimits import counted_apart, rlimits
 from layerlock.sandbox.spec import Limits, SandboxSpec
 from layerlock.sandbox.warden import warden
 
 _START = 60.0
-_BRAKE = 4096
 # One instruction of classic BPF, "return SECCOMP_RET_ALLOW": the filter is a gate, not a policy.
 _ALLOW = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
-_MIB = 1024 * 1024
-# (resource, soft, hard): the same for every build on every host. gcc raises its stack to 64 MiB where it may.
-RLIMITS = (
-    (resource.RLIMIT_CORE, 0, 0),
-    (resource.RLIMIT_FSIZE, 16 * 1024 * _MIB, 16 * 1024 * _MIB),
-    (resource.RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024),
-    (resource.RLIMIT_MSGQUEUE, 819200, 819200),
-    (resource.RLIMIT_NOFILE, 1024, 4096),
-    (resource.RLIMIT_SIGPENDING, 4096, 4096),
-    (resource.RLIMIT_STACK, 8 * _MIB, 64 * _MIB),
-)
 
 
 class SetupFailed(Exception):
@@ -209,12 +198,9 @@ def _first(stack: contextlib.ExitStack, status: int) -> tuple[int, int]:
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    # Far above the limit: this one is only there to brake a fork bomb until the guard or the pids group sees it,
-    # and a command that it refuses would fail without a word of why.
-    most_processes = limits.processes + _BRAKE
-    table = (*RLIMITS, (resource.RLIMIT_NPROC, most_processes, most_processes))
     with contextlib.suppress(ProcessLookupError):
-        for which, soft, hard in table:
+        for name, soft, hard in rlimits(limits, apart=counted_apart()):
+            which = getattr(resource, f"RLIMIT_{name.upper()}")
             _, most = resource.prlimit(pid, which)
             most = hard if most == resource.RLIM_INFINITY else min(hard, most)
             resource.prlimit(pid, which, (min(soft, most), most))

@@ -8,12 +8,14 @@ processes use.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.cgroup1 import Cgroup1
-from layerlock.sandbox.cgroup2 import Cgroup2
+from layerlock.sandbox.cgroup2 import Cgroup2, parent_with
 from layerlock.sandbox.groups import NoControl, Reading
+from layerlock.sandbox.pids import Pids, version1
 from layerlock.sandbox.processes import Processes, Usage
 from layerlock.sandbox.spec import Limits
 
@@ -41,14 +43,23 @@ class Control(Protocol):
 class Watchdog:
     """Sums up the memory and counts the processes of the sandbox, ten times a second.
 
-    Memory that no process maps and no file in /dev/shm holds (a `memfd` only written to) escapes it.
+    Memory that no process maps and no file in /dev/shm holds (a `memfd` only written to) escapes it. Processes are
+    bounded by a group as well, where one can be had: a fork bomb is quicker than any watching.
     """
 
     limits: Limits
+    pids: Pids
     name: str = "watchdog"
 
+    @classmethod
+    def create(cls, limits: Limits) -> Watchdog:
+        """Make the group for processes, if that is possible."""
+        parents = (partial(parent_with, "pids"), version1)
+        return cls(limits=limits, pids=Pids.create(limits.processes, *parents))
+
     def admit(self, pid: int) -> None:
-        """Do nothing: the sandbox's own /proc shows the processes."""
+        """Take a process into the group; for the rest the sandbox's own /proc shows the processes."""
+        self.pids.admit(pid)
 
     def read(self, processes: Processes, usage: tuple[Usage, ...]) -> Reading:
         """Measure cheaply, with pages that processes share counted often; only beyond the limit exactly."""
@@ -61,11 +72,12 @@ class Watchdog:
             memory=memory,
             seconds=sum(each.seconds for each in usage),
             out_of_memory=memory > self.limits.memory,
-            process_overflow=len(usage) > self.limits.processes,
+            process_overflow=len(usage) > self.limits.processes or self.pids.overflowed(),
         )
 
     def close(self) -> None:
-        """Do nothing."""
+        """Remove the group."""
+        self.pids.close()
 
 
 def control(strategy: Strategy, limits: Limits) -> Control:
@@ -83,7 +95,7 @@ def control(strategy: Strategy, limits: Limits) -> Control:
             except NoControl as error:
                 reasons.append(f"{kind.name}: {error}")
     if strategy in ("auto", "watchdog"):
-        return Watchdog(limits)
+        return Watchdog.create(limits)
     raise SandboxUnavailable(
         f"memory cannot be controlled that way here ({'; '.join(reasons)})",
         hint="leave the choice to the driver, or run it below `systemd-run --user --scope -p Delegate=yes`",

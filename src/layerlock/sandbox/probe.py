@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from layerlock.errors import SandboxUnavailable
+from layerlock.errors import BuildFailed, LayerlockError, SandboxUnavailable
 from layerlock.sandbox.bwrap import ISOLATION
 from layerlock.sandbox.launch import executable
 from layerlock.sandbox.program import Program
@@ -93,6 +93,17 @@ def probe(program: Program) -> None:
         raise SandboxUnavailable(f"bubblewrap did not answer within {_TRIED:.0f} s", hint=_DOCKER) from error
     if done.returncode != 0:
         raise explain(done.stderr.decode(errors="replace"))
+
+
+def refusal(said: str) -> LayerlockError:
+    """Turn the last line of a sandbox that was not set up into an error: the spec's fault, or the host's."""
+    blamed = re.match(r"bwrap: (execvp|Can't chdir to|Can't find source path) (.*)", said)
+    if blamed:
+        what = {"execvp": "the command", "Can't chdir to": "the working folder"}.get(
+            blamed[1], "a mount's source"
+        )
+        return BuildFailed(f"{what} cannot be used: {blamed[2]}")
+    return explain(said)
 
 
 def explain(said: str) -> SandboxUnavailable:

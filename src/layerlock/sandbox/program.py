@@ -24,13 +24,23 @@ HOST_FOLDERS = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
-    """The pinned program for one machine; paths lead into the unpacked packages."""
+    """The pinned program for one machine; paths lead into the unpacked packages.
+
+    `shell` and the packages that it takes besides are for containers, where it starts the program.
+    """
 
     machine: str
     loader: str
     libraries: tuple[str, ...]
     program: str
     debs: tuple[Deb, ...]
+    shell: str
+    shell_debs: tuple[Deb, ...]
+
+    def started(self, program: str, folder: Path) -> tuple[str, ...]:
+        """Give the command that starts a program of the packages, unpacked into `folder`, by their own loader."""
+        libraries = ":".join(str(folder / place) for place in self.libraries)
+        return (str(folder / self.loader), "--library-path", libraries, str(folder / program))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +70,7 @@ def pinned(machine: str, data: Path = DATA) -> Pin | None:
 
 def unpacked(pin: Pin, folder: Path) -> Program:
     """Give the program out of its unpacked packages, started by its own loader with its own libraries."""
-    libraries = ":".join(str(folder / place) for place in pin.libraries)
-    command = (str(folder / pin.loader), "--library-path", libraries, str(folder / pin.program))
-    return Program(command=command, origin="pinned")
+    return Program(command=pin.started(pin.program, folder), origin="pinned")
 
 
 def hosts_own(folders: str = HOST_FOLDERS) -> Program:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
-from layerlock.errors import BuildFailed, LayerlockError, SandboxUnavailable
+from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.groups import NoControl
-from layerlock.sandbox.guard import Guard
+from layerlock.sandbox.guard import Guard, tree_bytes
 from layerlock.sandbox.launch import Sandbox, SetupFailed, launched, readable
 from layerlock.sandbox.limits import Control, Strategy, control
-from layerlock.sandbox.probe import explain
+from layerlock.sandbox.log import Log
+from layerlock.sandbox.probe import refusal
 from layerlock.sandbox.processes import Processes
 from layerlock.sandbox.program import Program
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.sandbox.terminal import attached
-
-_LONGEST_LINE = 4096
-_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
 
 
 def run(
@@ -56,7 +53,7 @@ def run(
         stack.callback(os.close, nothing)
         output, into = os.pipe()
         stack.callback(os.close, output)
-        pump = Pump(source=output, sink=sink, limit=spec.limits.log_bytes, on_line=on_line)
+        pump = Pump(source=output, log=Log(sink=sink, limit=spec.limits.log_bytes, on_line=on_line))
         ends = contextlib.ExitStack()
         ends.callback(os.close, into)
         try:
@@ -65,20 +62,9 @@ def run(
                 return _finish(spec, sandbox, held, pump, cancel)
         except SetupFailed as error:
             pump.drain()
-            raise _refusal(pump.last or str(error)) from error
+            raise refusal(pump.log.last or str(error)) from error
         except NoControl as error:
             raise SandboxUnavailable(f"the memory control {held.name} does not work: {error}") from error
-
-
-def _refusal(said: str) -> LayerlockError:
-    """Tell what the spec is to blame for from what the host is."""
-    blamed = re.match(r"bwrap: (execvp|Can't chdir to|Can't find source path) (.*)", said)
-    if blamed:
-        what = {"execvp": "the command", "Can't chdir to": "the working folder"}.get(
-            blamed[1], "a mount's source"
-        )
-        return BuildFailed(f"{what} cannot be used: {blamed[2]}")
-    return explain(said)
 
 
 def _finish(
@@ -93,7 +79,7 @@ def _finish(
     pump.drain()
     if code is None and not guard.reason:
         raise SetupFailed
-    return _outcome(code, guard, held, seconds)
+    return guard.outcome(code, seconds, held.name)
 
 
 @contextlib.contextmanager
@@ -103,9 +89,9 @@ def _guarded(
     processes = Processes(sandbox.first)
     guard = Guard(
         limits=spec.limits,
-        control=held,
+        measure=partial(held.read, processes),
         processes=processes,
-        out=spec.out,
+        size=partial(tree_bytes, spec.out) if spec.out is not None else None,
         kill=sandbox.kill,
         cancelled=cancel.is_set if cancel is not None else lambda: False,
     )
@@ -118,36 +104,12 @@ def _guarded(
         processes.close()
 
 
-def _outcome(code: int | None, guard: Guard, held: Control, seconds: float) -> Outcome:
-    status = -1 if code is None or guard.reason else code
-    return Outcome(
-        status=status,
-        signal=status - 128 if 128 < status <= 192 else None,
-        out_of_memory=guard.reason == "out_of_memory",
-        timed_out=guard.reason == "timed_out",
-        log_overflow=guard.reason == "log_overflow",
-        output_overflow=guard.reason == "output_overflow",
-        process_overflow=guard.reason == "process_overflow",
-        cancelled=guard.reason == "cancelled",
-        killed_process=guard.biggest() if guard.reason == "out_of_memory" else None,
-        seconds=seconds,
-        cpu_seconds=guard.seconds,
-        peak_memory=guard.peak,
-        control=held.name,
-    )
-
-
 @dataclass(slots=True)
 class Pump:
-    """Carries a sandbox's output from its pipe to the log and tells of each line."""
+    """Carries a sandbox's output from its pipe to the log."""
 
     source: int
-    sink: BinaryIO
-    limit: int
-    on_line: Callable[[str], None]
-    last: str = ""
-    _written: int = 0
-    _partial: bytes = b""
+    log: Log
     _open: bool = field(default=True)
 
     def until_dead(self, sandbox: Sandbox) -> bool:
@@ -168,30 +130,12 @@ class Pump:
         """Carry what is left in the pipe once nothing writes to it any more."""
         while self._open and readable([self.source], 0):
             self._carry()
-        if self._partial:
-            self._tell(self._partial)
-            self._partial = b""
-        self.sink.flush()
+        self.log.finish()
 
     def _carry(self) -> bool:
         data = os.read(self.source, 65536)
         self._open = bool(data)
-        room = self.limit - self._written
-        self.sink.write(data[:room])
-        self._written += min(len(data), room)
-        lines = (self._partial + data[:room]).split(b"\n")
-        self._partial = lines.pop()[-_LONGEST_LINE:]
-        for line in lines:
-            self._tell(line)
-        if lines:
-            self.sink.flush()
-        return len(data) <= room
-
-    def _tell(self, line: bytes) -> None:
-        # A progress bar rewrites its line: what stands last counts.
-        shown = line[-_LONGEST_LINE:].decode(errors="replace").rstrip("\r").rpartition("\r")[2]
-        self.last = shown.translate(_CONTROLS)
-        self.on_line(self.last)
+        return self.log.take(data)
 
 
 def shell(spec: SandboxSpec, *, program: Program, strategy: Strategy = "auto") -> int:

@@ -12,11 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from layerlock.errors import FetchError, HashMismatch, LayerlockError, Offline, StaleLock
-from layerlock.events import FetchFinished, FetchRetried, FetchStarted, Listener
+from layerlock.events import FetchFinished, FetchRetried, FetchStarted, Listener, Waiting, once
 from layerlock.io.atomic import storing
 from layerlock.io.http import AllFailed, Fetcher
 from layerlock.io.nar import nar_digest, nar_sha256
 from layerlock.io.reasons import redact
+from layerlock.model.digest import digest
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.model.ports import FileStore, SourceStore, TreeStore
 from layerlock.sources.git import checkout
@@ -99,7 +100,8 @@ def fetch_file(
             emit=emit,
         )
 
-    return store.add_file(locked.sha256, filename(locked.urls), fill)
+    waiting = once(emit, Waiting(name=locked.key, doing="fetches"))
+    return store.add_file(locked.sha256, filename(locked.urls), fill, waiting)
 
 
 def download(
@@ -166,16 +168,19 @@ def fetch_git(locked: LockedGit, *, store: TreeStore, git: GitProgram, emit: Lis
                 hint="a pin made with other submodules, or on another system, can differ: `lock` measures anew",
             )
 
-    return add_checkout(
-        locked.key,
-        locked.urls,
-        locked.commit,
-        locked.submodules,
-        store=store,
-        git=git,
-        emit=emit,
-        accept=accept,
-    )[1]
+    waiting = once(emit, Waiting(name=locked.key, doing="fetches"))
+    with store.alone(digest({"checkout": locked.tree}), waiting):
+        # Whoever was waited for has most likely brought it.
+        return store.tree(locked.tree) or add_checkout(
+            locked.key,
+            locked.urls,
+            locked.commit,
+            locked.submodules,
+            store=store,
+            git=git,
+            emit=emit,
+            accept=accept,
+        )[1]
 
 
 def add_checkout(
@@ -197,10 +202,10 @@ def add_checkout(
     emit(FetchStarted(name=name, url=urls[0], size=None))
     with store.scratch("git") as scratch:
         tree = checkout(git, urls, commit, scratch=scratch, name=name, with_submodules=with_submodules)
-        digest = nar_digest(tree)
-        accept(digest.sri)
+        found = nar_digest(tree)
+        accept(found.sri)
         entry = store.add_tree(tree, name.rpartition("/")[2])
-    emit(FetchFinished(name=name, size=digest.size, seconds=time.monotonic() - started))
+    emit(FetchFinished(name=name, size=found.size, seconds=time.monotonic() - started))
     return entry.sri, entry.path
 
 

@@ -4,51 +4,86 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerlock.errors import StoreError
 from layerlock.io.atomic import exclusive, remove_tree, try_exclusive
 from layerlock.model.digest import unsri
-from layerlock.store.keep import Keep, decode
-from layerlock.store.records import read_realisation
+from layerlock.store.contents import Contents, read_contents, tree_size
+from layerlock.store.keep import Keep
+from layerlock.store.roots import Root, read_roots
 from layerlock.store.scratch import lock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from layerlock.store.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Freed:
-    """What was removed, or would be: paths relative to the store, and the bytes of their files."""
+class Kept:
+    """What one holder keeps: how many files and trees that are there, and their bytes. Holders may share them."""
 
-    entries: tuple[str, ...]
+    holder: str
+    entries: int
     bytes: int
 
 
-def collect(layout: Layout, keep: Keep, *, dry_run: bool) -> Freed:
-    """Remove what is not kept; with `dry_run` only say so.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Freed:
+    """What was removed, or would be: paths relative to the store, and the bytes of their files.
 
-    The collector's lock is held alone, so that nothing is added or pinned meanwhile. Raises StoreError,
-    before anything is removed, where a root cannot be read.
+    `held` are the bytes that the store holds afterwards, `kept` says what keeps them.
+    """
+
+    entries: tuple[str, ...]
+    bytes: int
+    held: int
+    kept: tuple[Kept, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Doomed:
+    """Entries that go together, when they were last used (nanoseconds; 0: at once), and their bytes."""
+
+    paths: tuple[Path, ...]
+    used: int
+    bytes: int
+
+
+def collect(layout: Layout, keeps: Mapping[str, Keep], *, dry_run: bool, most: int | None) -> Freed:
+    """Remove what is not kept; with `dry_run` only say so, with `most` only until the store is that small.
+
+    `keeps` is what callers keep, by who they are; one without a name is not listed. The collector's lock is held
+    alone, so that nothing is added or pinned meanwhile. Raises StoreError, before anything is removed, where a root
+    cannot be read.
     """
     with exclusive(layout.collector):
         stale = list(_stale_pins(layout))
-        keep = keep | _roots(layout, frozenset(path for path, _ in stale))
-        doomed = [*_doomed_roots(layout), *_doomed(layout, keep)]
+        roots = _live_roots(layout, frozenset(path for path, _ in stale))
+        holders = dict(keeps)
+        for root in roots:
+            if root.stands:  # a process may have several pins
+                holders[root.holder] = holders.get(root.holder, Keep()) | root.keep
         abandoned = [*_stale_scratches(layout)]
         try:
-            size = sum(_size(path) for path in (*doomed, *(path for path, _ in abandoned)))
-            names = sorted(str(path.relative_to(layout.root)) for path in doomed)
-            names += [str(path.relative_to(layout.root)) for path, _ in abandoned if os.path.lexists(path)]
+            contents = read_contents(layout)
+            keep = reduce(Keep.__or__, holders.values(), Keep())
+            doomed = [*_rubbish(layout, roots, abandoned), *_doomed(contents, keep)]
+            held = contents.bytes + sum(each.bytes for each in doomed if each.used == 0)
+            chosen = doomed if most is None else _oldest(doomed, held - most)
             if not dry_run:
-                for path in doomed:
-                    _remove(layout, path)
-                for path, _ in abandoned:
-                    _remove_scratch(path)
+                scratches = {path for path, _ in abandoned}
+                for path in (path for each in chosen for path in each.paths):
+                    if path in scratches:
+                        _remove_scratch(path)
+                    else:
+                        _remove(layout, path)
+                for path in scratches:
+                    if not os.path.lexists(path):
+                        _remove_scratch(path)  # of one that died early there is but the lock file
                 for path, _ in stale:
                     path.with_suffix(".json").unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
@@ -56,7 +91,13 @@ def collect(layout: Layout, keep: Keep, *, dry_run: bool) -> Freed:
         finally:
             for _, descriptor in (*abandoned, *stale):
                 os.close(descriptor)
-    return Freed(entries=tuple(names), bytes=size)
+    freed = sum(each.bytes for each in chosen)
+    return Freed(
+        entries=tuple(sorted(str(path.relative_to(layout.root)) for each in chosen for path in each.paths)),
+        bytes=freed,
+        held=held - freed,
+        kept=tuple(_kept(contents, holder, each) for holder, each in sorted(holders.items()) if holder),
+    )
 
 
 def sweep(layout: Layout) -> None:
@@ -84,50 +125,67 @@ def _stale_pins(layout: Layout) -> Iterator[tuple[Path, int]]:
             yield lock, descriptor
 
 
-def _roots(layout: Layout, stale: frozenset[Path]) -> Keep:
-    """The union of all live pins and of all checkouts that still exist."""
-    keep = Keep()
-    for path in layout.roots.glob("*.json"):
-        if path.with_suffix(".lock") in stale:
+def _live_roots(layout: Layout, stale: frozenset[Path]) -> list[Root]:
+    """All live pins, and the roots of all checkouts, gone ones too."""
+    return [root for root in read_roots(layout) if root.path.with_suffix(".lock") not in stale]
+
+
+def _rubbish(layout: Layout, roots: list[Root], abandoned: list[tuple[Path, int]]) -> Iterator[_Doomed]:
+    """What nobody can ever use again: roots of checkouts that are gone, failed builds, what killed drivers left."""
+    for path in (
+        *(root.path for root in roots if not root.stands),
+        *sorted(layout.failed.iterdir()),
+        *(path for path, _ in abandoned if os.path.lexists(path)),
+    ):
+        yield _Doomed(paths=(path,), used=0, bytes=tree_size(path))
+
+
+def _doomed(contents: Contents, keep: Keep) -> Iterator[_Doomed]:
+    """What is not kept: files; trees with the records of the builds that made them; records and logs of others."""
+    built = {
+        record.output for record in contents.records if not record.damaged and record.resolved in keep.realisations
+    }
+    trees = {unsri(text) for text in keep.trees | built}
+    planned = {record.planned for record in contents.records if record.resolved in keep.realisations}
+    going = {digest for digest in contents.trees if digest not in trees}
+    with_tree: dict[str, list[Path]] = {}
+    for record in contents.records:
+        if record.resolved in keep.realisations and not record.damaged:
             continue
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            continue  # a pin whose build has just ended
-        kept, about = decode(data, str(path))
-        checkout = about.get("checkout")
-        if checkout is None or Path(checkout).is_dir():
-            keep |= kept
-    return keep
+        digest = unsri(record.output) if record.output else ""
+        if digest in going:
+            with_tree.setdefault(digest, []).append(record.path)
+        else:
+            yield _Doomed(paths=(record.path,), used=contents.used(record.path), bytes=contents.size(record.path))
+    for log in contents.logs:
+        if log.stem not in planned:
+            yield _Doomed(paths=(log,), used=contents.used(log), bytes=contents.size(log))
+    for digest in sorted(going):
+        path = contents.trees[digest]
+        paths = (path, *with_tree.get(digest, ()))
+        yield _Doomed(paths=paths, used=contents.used(path), bytes=sum(map(contents.size, paths)))
+    for digest, path in contents.files.items():
+        if digest not in keep.files:
+            yield _Doomed(paths=(path,), used=contents.used(path), bytes=contents.size(path))
 
 
-def _doomed_roots(layout: Layout) -> Iterator[Path]:
-    for path in sorted(layout.roots.glob("checkout-*.json")):
-        _, about = decode(path.read_bytes(), str(path))
-        if not Path(about.get("checkout", "")).is_dir():
-            yield path
+def _oldest(doomed: list[_Doomed], excess: int) -> list[_Doomed]:
+    """Choose what was used longest ago, until enough bytes are chosen."""
+    chosen: list[_Doomed] = []
+    for each in sorted(doomed, key=lambda each: (each.used, each.paths)):
+        if excess <= 0:
+            break
+        chosen.append(each)
+        excess -= each.bytes
+    return chosen
 
 
-def _doomed(layout: Layout, keep: Keep) -> Iterator[Path]:
+def _kept(contents: Contents, holder: str, keep: Keep) -> Kept:
     trees = {unsri(text) for text in keep.trees}
-    planned = set()
-    for path in sorted(layout.realisations.glob("*.json")):
-        if path.stem not in keep.realisations:
-            yield path
-            continue
-        try:
-            found = read_realisation(path)
-        except StoreError:
-            yield path  # damaged: it tells of nothing that could be kept
-            continue
-        if found is not None:
-            trees.add(unsri(found.output))
-            planned.add(found.planned)
-    for folder, kept in ((layout.files, keep.files), (layout.trees, trees)):
-        yield from (path for path in sorted(folder.iterdir()) if path.name[:64] not in kept)
-    yield from sorted(layout.failed.iterdir())
-    for folder in (layout.planned, layout.logs):
-        yield from (path for path in sorted(folder.iterdir()) if path.name[:64] not in planned)
+    trees |= {unsri(r.output) for r in contents.records if r.output and r.resolved in keep.realisations}
+    paths = [contents.files[digest] for digest in keep.files if digest in contents.files]
+    paths += [contents.trees[digest] for digest in trees if digest in contents.trees]
+    return Kept(holder=holder, entries=len(paths), bytes=sum(map(contents.size, paths)))
 
 
 def _stale_scratches(layout: Layout) -> Iterator[tuple[Path, int]]:
@@ -162,11 +220,3 @@ def _sweep_locks(layout: Layout) -> None:
             # Whoever opened it before this waits, then sees that the name is gone, and makes a new one.
             path.unlink(missing_ok=True)
             os.close(descriptor)
-
-
-def _size(path: Path) -> int:
-    if not os.path.lexists(path):
-        return 0
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(path) for name in names)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from layerlock.errors import StoreError
+from layerlock.store import records
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +31,13 @@ def encode(keep: Keep, **about: str) -> bytes:
         "trees": sorted(keep.trees),
         "realisations": sorted(keep.realisations),
     }
-    return (json.dumps({**about, **lists}, indent=1, sort_keys=True) + "\n").encode()
+    return records.encode({**about, **lists})
 
 
 def decode(data: bytes, where: str) -> tuple[Keep, dict[str, str]]:
     """Read what `encode` wrote: the set, and what stood beside it. Raises StoreError naming `where`."""
     try:
-        document = json.loads(data)
+        document = records.decode(data)
         sets = {key: frozenset(map(str, document.pop(key))) for key in ("files", "trees", "realisations")}
         about = {str(key): str(value) for key, value in document.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:

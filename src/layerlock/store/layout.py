@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Final
+
+from layerlock.errors import StoreError
 
 MTIME: Final = 1
 """The one modification time of everything in a store, in seconds: what Nix uses."""
@@ -33,13 +37,38 @@ class Layout:
         self.collector = self.locks / "collector"
 
     def make(self) -> None:
-        """Make the folders that are missing."""
+        """Make the folders that are missing.
+
+        Raises:
+            StoreError: the file system takes names that differ only in case for one, or has no symbolic links.
+        """
+        new = not self.roots.is_dir()
         for folder in FOLDERS:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
+        # Trees hold both kinds of names: those of one would silently come out as something else.
+        if (self.root / FOLDERS[0].upper()).exists():
+            raise _unfit(self.root, "does not tell upper from lower case")
+        if new:
+            self._try_links()
+
+    def _try_links(self) -> None:
+        probe = self.tmp / f".probe-{secrets.token_hex(6)}"
+        try:
+            probe.symlink_to("nowhere")
+            probe.unlink()
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise _unfit(self.root, "has no symbolic links") from error
+            raise
 
     def lock(self, kind: str, name: str) -> Path:
         """The lock file of one entry."""
         return self.locks / f"{kind}-{name}"
+
+
+def _unfit(root: Path, why: str) -> StoreError:
+    hint = "name a folder on another file system with --store or LAYERLOCK_STORE"
+    return StoreError(f"the file system of {root} cannot hold a store: it {why}", hint=hint)
 
 
 class Index:

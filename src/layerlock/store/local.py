@@ -6,6 +6,10 @@ say what is there. Entries never change.
 
 Garbage collection runs beside builds. It holds the collector's lock alone, everything that adds holds it shared
 for a moment, and a running build keeps a pin (pin first, look up afterwards).
+
+Every look-up that finds a file or a tree sets its one fixed time anew. That changes nothing that a build or a hash
+sees, but moves the entry's ctime, which is thus the time of its last use: file systems are seldom mounted with
+times of access that could be relied on.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,7 +42,8 @@ from layerlock.store.keep import Keep, encode
 from layerlock.store.layout import MTIME, Index, Layout, entry_name, require_hex
 from layerlock.store.normalise import normalise
 from layerlock.store.pin import Pin
-from layerlock.store.records import encode_realisation, read_realisation
+from layerlock.store.records import damaged, encode_realisation, read_realisation
+from layerlock.store.roots import checkout_root
 from layerlock.store.scratch import Held, Scratch
 
 if TYPE_CHECKING:
@@ -79,20 +84,26 @@ class LocalStore:
 
     def file(self, sha256: str) -> Path | None:
         """Return the stored file with this sha256 (hexadecimal)."""
-        return self._files.find(require_hex(sha256))
+        return _used(self._files.find(require_hex(sha256)))
 
-    def add_file(self, sha256: str, filename: str, fill: Callable[[Path], None]) -> Path:
+    def add_file(
+        self,
+        sha256: str,
+        filename: str,
+        fill: Callable[[Path], None],
+        waiting: Callable[[], None] | None = None,
+    ) -> Path:
         """Return the file with this sha256; if it is missing, `fill` writes it to the path that it is given.
 
-        Of several that want the same file at once one fills and the others wait. `filename` is only for people
-        to read; a file that is there already keeps its name. Raises HashMismatch, and whatever `fill` raises;
-        nothing is kept then.
+        Of several that want the same file at once one fills and the others wait; they call `waiting` now and then.
+        `filename` is only for people to read; a file that is there already keeps its name. Raises HashMismatch, and
+        whatever `fill` or `waiting` raise; nothing is kept then.
         """
         name = entry_name(sha256, filename)
         keep = Keep(files=frozenset({sha256}))
         with storing(f"store {filename}"):
             self._make()
-            with exclusive(self.layout.lock("file", sha256)):
+            with exclusive(self.layout.lock("file", sha256), waiting):
                 with self._adding(keep):
                     found = self.file(sha256)
                 if found is not None:
@@ -112,11 +123,20 @@ class LocalStore:
         return self.layout.files / name
 
     def tree(self, sri: str) -> Path | None:
-        """Return the stored tree with this NAR hash (SRI)."""
+        """Return the stored tree with this NAR hash (SRI).
+
+        Its top folder tells that something touched it: an adder that died before closing it, or somebody's hand. Then
+        it is hashed. Raises StoreError where it is no longer what it was.
+        """
         path = self._trees.find(_unsri(sri))
-        if path is not None and path.stat().st_mode & 0o7777 != _WHOLE:
+        if path is None:
+            return None
+        status = path.stat()
+        if status.st_mode & 0o7777 != _WHOLE or int(status.st_mtime) != MTIME:
+            if nar_digest(path).sri != sri:
+                raise damaged(path, "it is not the tree that its name says")
             _seal(path)
-        return path
+        return _used(path)
 
     def held_tree(self, sri: str) -> Path:
         """Return the stored tree with this NAR hash, which must be there. Raises StoreError where it is not."""
@@ -172,6 +192,19 @@ class LocalStore:
                 write_bytes(self.layout.realisations / f"{resolved}.json", data, by_way_of=self.layout.tmp)
                 write_bytes(self.layout.planned / f"{planned}.json", data, by_way_of=self.layout.tmp)
 
+    @contextmanager
+    def alone(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Do the work that `key` (a hexadecimal sha256) names while no other driver does the same.
+
+        The lock is the kernel's (flock): it is free again as soon as its holder is dead. `waiting` is called now and
+        then while another one has it; what it raises ends the wait. Whoever waited looks first for what came of it.
+        """
+        with ExitStack() as stack:
+            with storing("take a turn in the store"):
+                self._make()
+                stack.enter_context(exclusive(self.layout.lock("turn", require_hex(key)), waiting))
+            yield
+
     def log_path(self, planned: str) -> Path:
         """Where the log of a build goes; the folder exists."""
         self._make_or_say()
@@ -198,6 +231,14 @@ class LocalStore:
                 folder.rename(place)
         return place
 
+    def hold(self, keep: Keep) -> None:
+        """Have what this process pins hold these entries too, there or not. To be called before they are looked up."""
+        with storing("pin entries of the store"):
+            self._make()
+            if self._pins:
+                with self._adding(keep):
+                    pass
+
     @contextmanager
     def pin(self, keep: Keep) -> Iterator[Pin]:
         """Keep entries, there already or not yet, from collection; also all that this store adds meanwhile."""
@@ -220,8 +261,7 @@ class LocalStore:
     def add_root(self, checkout: Path, name: str, keep: Keep) -> None:
         """Keep what the lock `name` of a checkout needs, for as long as the checkout's directory exists."""
         place = str(checkout.absolute())
-        key = hashlib.sha256(f"{place}\0{name}".encode(errors="surrogateescape")).hexdigest()
-        path = self.layout.roots / f"checkout-{key}.json"
+        path = checkout_root(self.layout, checkout, name)
         data = encode(keep, checkout=place, name=name)
         with storing(f"register {place} as a root"):
             self._make()
@@ -230,13 +270,24 @@ class LocalStore:
             with shared(self.layout.collector):
                 write_bytes(path, data, by_way_of=self.layout.tmp)
 
-    def gc(self, keep: Keep, *, dry_run: bool = False) -> Freed:
-        """Remove what neither `keep`, nor a registered checkout, nor a running build needs."""
+    def gc(
+        self,
+        keep: Keep,
+        *,
+        dry_run: bool = False,
+        most: int | None = None,
+        named: Mapping[str, Keep] | None = None,
+    ) -> Freed:
+        """Remove what neither `keep`, nor a registered checkout, nor a running build needs.
+
+        `named` is more to keep, by what needs it. With `most`, a number of bytes, no more is removed than makes the
+        store that small, and what was used longest ago goes first.
+        """
         from layerlock.store.collect import collect  # noqa: PLC0415 -- a build need not load it
 
         with storing("collect garbage"):
             self._make()
-            return collect(self.layout, keep, dry_run=dry_run)
+            return collect(self.layout, {"": keep, **(named or {})}, dry_run=dry_run, most=most)
 
     def sweep(self) -> None:
         """Remove what drivers left in the temporary folder when they were killed."""
@@ -269,6 +320,14 @@ class LocalStore:
             for pin in tuple(self._pins):
                 pin.add_held(keep)
             yield
+
+
+def _used(path: Path | None) -> Path | None:
+    """Note that an entry is used just now."""
+    if path is not None:
+        with suppress(OSError):  # of another user, or on a disk that is read-only: the order is merely older
+            os.utime(path, ns=_TIMES)
+    return path
 
 
 def _seal(path: Path) -> None:

@@ -18,6 +18,7 @@ from layerlock.events import (
     FetchRetried,
     FetchStarted,
     PlanMade,
+    Waiting,
 )
 
 RATE_WINDOW = 5.0
@@ -107,6 +108,9 @@ class Board:
             case BuildStarted():
                 self.waiting.pop(name, None)
                 self.builds[name] = Running(name=name, started=now)
+            case Waiting(doing="builds"):
+                self.waiting.pop(name, None)
+                self.builds[name] = Running(name=name, started=now, step="waiting for another driver")
             case BuildStep(step=step):
                 if name in self.builds:
                     self.builds[name].step = step

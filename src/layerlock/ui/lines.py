@@ -20,6 +20,7 @@ from layerlock.events import (
     FetchStarted,
     Noted,
     PlanMade,
+    Waiting,
     Warned,
 )
 from layerlock.ui.text import address, count, duration, last_line, lines, names, printable, size
@@ -77,6 +78,8 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
             )
         case BuildReused():
             return Line(word="reused", text=f"{name} (its inputs are what they were)", importance="done")
+        case Waiting(doing=doing):
+            return Line(word="waiting", text=f"{name}: another driver {doing} it", importance="trouble")
         case BuildFailedEvent(reason=reason):
             return Line(word="failed", text=f"{name}: {_first(reason)}", importance="trouble")
         case CheckStarted(derivations=rebuilt, variations=variations):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from layerlock.build.workshop import FETCHES, Supply
 from layerlock.errors import NotReproducible, StoreError, UsageError
 from layerlock.events import Warned
 from layerlock.io.atomic import write_bytes
+from layerlock.io.lockfile import read_lock
 from layerlock.layer.result import LayerZip, check_size, read_zip
 from layerlock.model.derivation import GuestRun, Realisation
 from layerlock.model.lock import Lock, LockedSource, RecordedZip
@@ -21,6 +22,7 @@ from layerlock.plan import layers
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
 from layerlock.store.keep import Keep
+from layerlock.workflows import keeping
 from layerlock.workflows.documents import write_provenance
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept, needed
@@ -138,7 +140,12 @@ def fetch_all(driver: Driver, name: str) -> int:
 
     pins = _complete(driver, name, load(driver, name).pins)
     works: list[Callable[[], object]] = [partial(driver.supplier.fetch, pin) for pin in pins.values()]
-    together([*works, driver.sandbox.prepare], most=FETCHES)
+    with ExitStack() as stack:
+        if name in driver.repository.names("layers"):
+            stack.enter_context(kept(driver, read_lock(driver.repository.lock_path(name), name)))
+        else:
+            stack.enter_context(driver.store.pin(keeping.sources(pins.values())))
+        together([*works, driver.sandbox.prepare], most=FETCHES)
     return len(pins)
 
 
@@ -193,6 +200,9 @@ def _realise(
 ) -> Mapping[str, Realisation]:
     """Realise targets; where all of them are in the store, what builds is not even loaded."""
     made = known(plan, driver.store, outputs)
+    # Held first and looked up then: a collection that runs just now cannot take anything away in between.
+    driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))
+    made = {name: found for name, found in made.items() if driver.store.tree(found.output) is not None}
     if all(name in made for name in targets):
         return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import layerlock
 from layerlock.build.workshop import Capacity, Sandbox, Workshop
+from layerlock.errors import SandboxUnavailable
 from layerlock.events import Listener
 from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
@@ -21,8 +22,11 @@ from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.debian_sources import SourcePackage
+
+T = TypeVar("T")
 
 GUEST = Path(layerlock.__file__).parent / "guest"
 """The driver's own guest code."""
@@ -67,9 +71,7 @@ class Bubblewrap:
     """The sandbox of bubblewrap, looked for when the first build needs it: with nothing to do it is not needed."""
 
     def __init__(self, find: Callable[[], Program]) -> None:
-        self._find = find
-        self._program: Program | None = None
-        self._finding = Lock()
+        self._found = _once(find)
 
     def run(self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event) -> Outcome:
         """Run a specification; see `sandbox.run.run`."""
@@ -87,11 +89,73 @@ class Bubblewrap:
 
         return shell(spec, program=self._found())
 
-    def _found(self) -> Program:
-        with self._finding:
-            if self._program is None:
-                self._program = self._find()
-            return self._program
+
+class Docker:
+    """The sandbox inside containers of a docker engine, which is spoken to when the first build needs it."""
+
+    def __init__(self, find: Callable[[], Station]) -> None:
+        self._found = _once(find)
+
+    def run(self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event) -> Outcome:
+        """Run a specification; see `sandbox.engine.run.run`."""
+        from layerlock.sandbox.engine.run import run  # noqa: PLC0415 - as above
+
+        return run(spec, station=self._found(), log=log, on_line=on_line, cancel=cancel)
+
+    def prepare(self) -> object:
+        """Make the engine ready, and fetch what it takes."""
+        return self._found()
+
+    def shell(self, spec: SandboxSpec) -> int:
+        """Run a specification with the terminal attached; see `sandbox.engine.shell.shell`."""
+        from layerlock.sandbox.engine.shell import shell  # noqa: PLC0415 - as above
+
+        return shell(spec, station=self._found())
+
+
+class FirstThatWorks:
+    """Two sandboxes in the order of preference; which one it is shows when the first build needs it."""
+
+    def __init__(self, first: Sandbox, second: Sandbox) -> None:
+        self._choose = _once(lambda: _chosen(first, second))
+
+    def run(self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event) -> Outcome:
+        """Run a specification in the one that works."""
+        return self._choose().run(spec, log=log, on_line=on_line, cancel=cancel)
+
+    def prepare(self) -> object:
+        """Find out which one works."""
+        return self._choose()
+
+    def shell(self, spec: SandboxSpec) -> int:
+        """Run a specification with the terminal attached in the one that works."""
+        return self._choose().shell(spec)
+
+
+def _chosen(first: Sandbox, second: Sandbox) -> Sandbox:
+    try:
+        first.prepare()
+    except SandboxUnavailable as error:
+        try:
+            second.prepare()
+        except SandboxUnavailable as other:
+            raise SandboxUnavailable(f"{error.message}; {other.message}", hint=error.hint) from other
+        return second
+    return first
+
+
+def _once(find: Callable[[], T]) -> Callable[[], T]:
+    """Make a search of which the first success counts for good, whichever thread asks."""
+    found: list[T] = []
+    finding = Lock()
+
+    def ask() -> T:
+        with finding:
+            if not found:
+                found.append(find())
+            return found[0]
+
+    return ask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

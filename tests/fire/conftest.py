@@ -1,0 +1,61 @@
+"""One pantry and one recorded repository for all tests of the store under fire, and stores to burn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from layerlock.io.lockfile import read_lock
+from layerlock.workflows.building import record_layer
+from layerlock.workflows.locking import lock_layer
+from tests.fire.repository import Pantry, lock_file, make_driver, write_repository
+from tests.sources.web import Web, served_web
+
+LAYERS = {"one": ("a", "b-after-a"), "two": ("a", "c")}
+
+
+@dataclass(frozen=True)
+class Fire:
+    """A repository whose layers are recorded, the store that they were built in, and the server of its sources."""
+
+    repository: Path
+    full: Path
+    pantry: Pantry
+
+    @property
+    def web(self) -> Web:
+        return self.pantry.web
+
+    def zip_sha256(self, layer: str) -> str:
+        """Give the sha256 of a layer's zip as its lock records it."""
+        zipped = read_lock(lock_file(self.repository, layer), layer).zip
+        assert zipped is not None
+        return zipped.sha256
+
+
+@pytest.fixture(scope="session")
+def fire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fire]:
+    """Fetch what the small repository is made of, lock and record its layers."""
+    folder = tmp_path_factory.mktemp("fire")
+    with served_web(folder / "web") as web:
+        pantry = Pantry(folder / "pantry", web)
+        repository = write_repository(folder / "repository", pantry, LAYERS)
+        full = folder / "full"
+        pantry.seed(full)
+        for layer in LAYERS:
+            driver = make_driver(repository, full)
+            lock_layer(driver, layer)
+            record_layer(make_driver(repository, full), layer, folder / "dist")
+        yield Fire(repository=repository, full=full, pantry=pantry)
+
+
+@pytest.fixture
+def fresh(fire: Fire, tmp_path: Path) -> Path:
+    """Give a store that holds the sandbox's program and nothing else; the server's list of requests is empty."""
+    store = tmp_path / "store"
+    fire.pantry.seed(store)
+    fire.web.asked.clear()
+    return store
