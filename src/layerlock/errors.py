@@ -196,3 +196,15 @@ class AuditFailed(LayerlockError):
     """An audit found what is as bad as, or worse than, what it was told to fail on."""
 
     exit_code = 28
+
+
+class BadAttestation(LayerlockError):
+    """An attestation is malformed, is not signed by the key that was given, or speaks of another zip."""
+
+    exit_code = 29
+
+
+class BadAdvisories(LayerlockError):
+    """A vulnerability database or an SBOM that was handed in is malformed, or too large to be one."""
+
+    exit_code = 30

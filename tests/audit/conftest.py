@@ -75,7 +75,7 @@ file = "smoke/hello.py"
 name = "hello"
 version = "1.0"
 license = "MIT"
-
+purl = "pkg:generic/hello@1.0"
 [[sources]]
 kind = "tarball"
 urls = ["https://example.org/hello-1.0.tar.gz"]

@@ -127,7 +127,8 @@ def test_terms_of_what_is_copied_from_debian_name_its_source_package(locked: She
     assert locked.found("licence-terms") == []
     text = (locked.root / "recipes/packages/hello.toml").read_text()
     head, _, rest = text.partition("[[sources]]")
-    head = head.replace('"MIT"', f'"{GCC}"\npurl = "pkg:deb/debian/bash@5.1-2?arch=amd64&distro=bullseye"')
+    head = head.replace("MIT", GCC)
+    head = head.replace("pkg:generic/hello@1.0", "pkg:deb/debian/bash@5.1-2?arch=amd64&distro=bullseye")
     locked.write("recipes/packages/hello.toml", head + rest[rest.index("[build]") :])
     gpl, lgpl = locked.found("licence-terms")
     assert "the Debian source package bash 5.1-2" in gpl.message
@@ -221,7 +222,8 @@ def test_notices_of_what_is_copied_from_debian_come_from_its_packages(shelf: She
     pins.write_text(pins.read_text().replace(sha256(DEB), sha256(package)).replace("\n]", f"\n  {row},\n]"))
     text = (shelf.root / "recipes/packages/hello.toml").read_text()
     head, _, rest = text.partition("[[sources]]")
-    head = head.replace('"MIT"', f'"{GCC}"\npurl = "pkg:deb/debian/bash@5.1-2?arch=source&distro=bullseye"')
+    head = head.replace("MIT", GCC)
+    head = head.replace("pkg:generic/hello@1.0", "pkg:deb/debian/bash@5.1-2?arch=source&distro=bullseye")
     shelf.write("recipes/packages/hello.toml", head + rest[rest.index("[build]") :])
     shelf.lock()
     add(shelf, package, "bash.deb")

@@ -51,6 +51,8 @@ def files(shelf: Shelf) -> dict[str, bytes]:
 def test_a_release_moves_in_the_recipe_and_the_lock_and_nowhere_else(shelf: Shelf, web: Web) -> None:
     with_index(shelf, web)
     shelf.edit("recipes/packages/hello.toml", '"-Os"', '"-Os -DVERSION=1.0" # says 1.0')
+    cpe = "cpe:2.3:a:hello:hello:1.0:*:*:*:*:*:*:*"
+    shelf.edit("recipes/packages/hello.toml", "[[sources]]", f'cpe = "{cpe}"\n[[sources]]')
     shelf.lock()
     before = files(shelf)
     done = moved(shelf, web, "hello")
@@ -64,6 +66,8 @@ def test_a_release_moves_in_the_recipe_and_the_lock_and_nowhere_else(shelf: Shel
     now = after["recipes/packages/hello.toml"].decode().split("\n")
     assert [line for line in now if line not in was] == [
         'version = "1.1"',
+        'purl = "pkg:generic/hello@1.1"',
+        'cpe = "cpe:2.3:a:hello:hello:1.1:*:*:*:*:*:*:*"',
         f'urls = ["{web.url}/files/hello-1.1.tar.gz", "pypi:hello/hello-1.1.tar.gz"]',
         f'sha256 = "{sha256(FILES["hello-1.1.tar.gz"])}"',
     ]

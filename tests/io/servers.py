@@ -28,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             else:
                 answer(self)
 
+    do_POST = do_GET
+
     def start(self, status: int, length: int | None, **headers: str) -> None:
         """Send the head of an answer; underscores in names of headers stand for hyphens."""
         self.send_response(status)

@@ -24,7 +24,7 @@ def _licensing() -> Any:
     # Here and not at the top: it knows every SPDX licence, and most verbs need none.
     import license_expression  # noqa: PLC0415
 
-    return license_expression.get_spdx_licensing()  # type: ignore[no-untyped-call]
+    return license_expression.get_spdx_licensing()
 
 
 def problem(expression: str) -> str | None:

@@ -19,6 +19,7 @@ from layerlock.plan.resolve import Closure, Plan
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from layerlock.audit.advisories import Advisories
     from layerlock.sources.fetch import Reach
 
 
@@ -64,6 +65,7 @@ class Subject:
         deep: whether whole files are to be fetched and hashed, where their size alone would do.
         today: the day that dates are judged by.
         journal: which addresses answered already today, where the network is asked at all.
+        advisories: the database of vulnerabilities, or None where none was named.
         memo: what was found out for another layer of the same audit.
     """
 
@@ -79,6 +81,7 @@ class Subject:
     deep: bool
     today: datetime.date
     journal: Journal | None = None
+    advisories: Advisories | None = None
     memo: Memo = field(default_factory=Memo)
 
     @property

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused, upstream
+from layerlock.audit import (
+    beside,
+    identities,
+    licences,
+    lint,
+    pins,
+    runtimes,
+    scripts,
+    skips,
+    stored,
+    unused,
+    upstream,
+    vulnerabilities,
+)
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -17,5 +30,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *lint.CHECKS,
     *runtimes.CHECKS,
     *upstream.CHECKS,
+    *identities.CHECKS,
+    *vulnerabilities.CHECKS,
+    *beside.CHECKS,
 )
 """All checks, each area's together."""

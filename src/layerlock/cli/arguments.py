@@ -86,7 +86,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def load(verb: str) -> Verb:
     """Load the module of a verb."""
-    return cast("Verb", importlib.import_module(f"layerlock.cli.{verb}"))
+    return cast("Verb", importlib.import_module(f"layerlock.cli.{verb.replace('-', '_')}"))
 
 
 def verb_parser(name: str, module: Verb) -> Parser:

@@ -14,6 +14,7 @@ from layerlock.errors import AuditFailed, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from layerlock.audit.advisories import Advisories
     from layerlock.audit.check import Check
     from layerlock.cli.call import Call
     from layerlock.workflows.auditing import Audited, Choice, Collected, Told
@@ -51,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fail-on", choices=THRESHOLDS, metavar="HOW-BAD", help="error (the default), warning, note or never"
+    )
+    parser.add_argument(
+        "--osv",
+        metavar="DATABASE",
+        help="look vulnerabilities up here: a folder or zip in OSV's format, or an address of its API",
     )
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 too")
     parser.add_argument(
@@ -135,8 +141,23 @@ def _choice(call: Call) -> Choice:
         reach=reach if call.option("online") else None,
         deep=bool(call.option("deep")),
         again=bool(call.option("again")),
+        advisories=_advisories(call),
         today=datetime.datetime.now(datetime.UTC).date(),
     )
+
+
+def _advisories(call: Call) -> Advisories | None:
+    """Open the database of vulnerabilities. Whoever names an address wants it asked, with or without --online."""
+    named = call.option("osv")
+    if named is None:
+        return None
+    from layerlock.audit.advisories import Dump, Service  # noqa: PLC0415 - as above
+
+    if named.startswith(("http://", "https://")):
+        from layerlock.cli.reach import make_reach  # noqa: PLC0415 - brings `requests` in
+
+        return Service(named, make_reach(call.settings).fetcher)
+    return Dump(call.current / named)
 
 
 def _audited(call: Call, layers: list[str], zips: list[Path]) -> list[Audited]:
@@ -208,6 +229,8 @@ def _as_text(call: Call, audited: Audited) -> str:
         totals.append(f"not built here, so its contents were not looked at: {', '.join(audited.unbuilt)}")
     if not call.option("online"):
         totals.append("checks that need the network did not run; --online adds them")
+    if not call.option("osv"):
+        totals.append("vulnerabilities were not looked up; --osv names a database")
     return "\n\n".join([*(part for part in parts if part), "\n".join(totals)])
 
 

@@ -88,7 +88,13 @@ class Asker:
         self._local = threading.local()
 
     def answer(
-        self, url: str, headers: Mapping[str, str], authorization: str = "", *, method: str = "GET"
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: str = "",
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> requests.Response:
         """Ask, and wait for the headers of the answer, for no longer than patience has it.
 
@@ -110,6 +116,7 @@ class Asker:
                 outcome = session.request(
                     method,
                     url,
+                    data=body,
                     headers={"Accept-Encoding": "identity", **headers},
                     auth=_Authorization(authorization) if authorization else None,
                     timeout=(self._patience.connect, self._patience.read),

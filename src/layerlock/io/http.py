@@ -179,6 +179,23 @@ class Fetcher:
         except Failed as error:
             raise AllFailed(redact(url), ((redact(url), error.why),)) from None
 
+    def post(self, url: str, body: bytes, *, limit: int) -> bytes:
+        """Post JSON to `url`, and return what it gives, at most `limit` bytes. Raises AllFailed."""
+        headers = {"Content-Type": "application/json"}
+
+        def attempt() -> bytes:
+            answer = bytearray()
+            with self._asker.answer(url, headers, method="POST", body=body) as response:
+                if response.status_code != 200:
+                    raise refused(response)
+                self._asker.receive(response, answer.extend, lambda: len(answer), limit)
+            return bytes(answer)
+
+        try:
+            return self._patiently(attempt, lambda _: None)
+        except Failed as error:
+            raise AllFailed(redact(url), ((redact(url), error.why),)) from None
+
     def size(self, url: str, *, permit: Permit | None = None) -> int | None:
         """Ask how many bytes `url` has, without them; None where the server does not say. Raises AllFailed."""
 

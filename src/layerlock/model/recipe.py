@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from layerlock.model.contents import Part, Statement
 from layerlock.model.decode import (
     AbsolutePath,
     Bytes,
@@ -195,6 +196,10 @@ class PackageRecipe:
     package: About = item("What the package is.")
     sources: tuple[Source, ...] = item("What it is made from.", default=())
     patches: tuple[Patch, ...] = item("Changes to the sources, in order.", default=())
+    contains: tuple[Part, ...] = item("What its output holds besides the package itself.", default=())
+    vulnerabilities: tuple[Statement, ...] = item(
+        "What is known of vulnerabilities: mended by a patch, or not in what is built here.", default=()
+    )
     build: Build = item("How it is made.")
 
     @property

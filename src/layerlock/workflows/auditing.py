@@ -27,6 +27,7 @@ from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import deb_pin
 
 if TYPE_CHECKING:
+    from layerlock.audit.advisories import Advisories
     from layerlock.sources.fetch import Reach
 
 
@@ -42,6 +43,7 @@ class Choice:
     reach: Callable[[], Reach] | None = None
     deep: bool = False
     again: bool = False
+    advisories: Advisories | None = None
     today: datetime.date
 
     def checks(self) -> tuple[Check, ...]:
@@ -192,6 +194,7 @@ def make_subject(driver: Driver, layer: str, choice: Choice, memo: Memo | None =
         deep=choice.deep,
         today=choice.today,
         journal=_journal(driver, choice),
+        advisories=choice.advisories,
         memo=memo or Memo(),
     )
     return replace(subject, contents=_contents(subject))

@@ -23,6 +23,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
 from layerlock.store.keep import Keep
 from layerlock.workflows import keeping
+from layerlock.workflows.documents import write_provenance
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept, needed
 from layerlock.workflows.locking import write_record
@@ -60,7 +61,10 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     targets = (layers.tree_name(layer), layers.zip_name(layer), layers.smoke_name(layer))
     with kept(driver, lock):
         made = _realise(driver, plan, targets, pins, recorded(lock))
-    return _delivered(driver, lock, made, out)
+    built = _delivered(driver, lock, made, out)
+    outputs = {name: made[name].output for name in targets[:2]}
+    write_provenance(driver, lock, plan, built.path, built.sha256, outputs)
+    return built
 
 
 def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
@@ -79,7 +83,8 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         unzipped=built.unzipped,
         tree=made[layers.tree_name(layer)].output,
     )
-    write_record(driver, lock, made, record)
+    lock = write_record(driver, lock, made, record)
+    write_provenance(driver, lock, plan, built.path, built.sha256, {})
     return replace(built, confirmed=True)
 
 

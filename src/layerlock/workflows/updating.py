@@ -252,7 +252,7 @@ def _followed(driver: Driver, recipe: PackageRecipe, index: int, source: GitSour
 def _with_version(
     text: str, recipe: PackageRecipe, changes: Iterable[_Change], values: dict[Steps, str | list[str]]
 ) -> dict[Steps, str | list[str]]:
-    """Add the package's own version and package URL, where they are those of a source that moves."""
+    """Add the package's own version, package URL and CPE name, where they are those of a source that moves."""
     about = recipe.package
     made = dict(values)
     for change in changes:
@@ -263,6 +263,8 @@ def _with_version(
             made["package", "version"] = change.moved.after
         if re.search(r"^purl\s*=", stated, re.MULTILINE):
             made["package", "purl"] = about.purl.replace(f"@{change.old}", f"@{change.moved.after}")
+        if re.search(r"^cpe\s*=", stated, re.MULTILINE):
+            made["package", "cpe"] = about.cpe.replace(f":{change.old}:", f":{change.moved.after}:")
     return made
 
 
