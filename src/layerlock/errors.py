@@ -196,3 +196,9 @@ class AuditFailed(LayerlockError):
     """An audit found what is as bad as, or worse than, what it was told to fail on."""
 
     exit_code = 28
+
+
+class NotBuilt(LayerlockError):
+    """The question is about what was built of a layer, and the store does not hold it."""
+
+    exit_code = 31

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerlock.audit.journal import Journal
 from layerlock.audit.memo import Memo
+from layerlock.audit.survey import Surveying
 from layerlock.io.repository import Repository
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock
@@ -33,6 +34,7 @@ class Contents:
         report: what the assembly said, empty for a zip from elsewhere.
         runtime: the runtime that it is for, or None where that is not known.
         architecture: the processor that it is for, as AWS calls it, or empty where that is not known.
+        survey: reads every file of it, once, when it is first called.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Contents:
     report: Mapping[str, Any]
     runtime: RuntimeRecipe | None
     architecture: str
+    survey: Surveying
 
     def archive(self) -> zipfile.ZipFile:
         """Open the zip."""

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlock.audit import licences, lint, pins, runtimes, scripts, skips, stored, unused, upstream
+from layerlock.audit import (
+    belonging,
+    contents,
+    licences,
+    lint,
+    objects,
+    pins,
+    runtimes,
+    scripts,
+    skips,
+    stored,
+    unused,
+    upstream,
+)
 from layerlock.audit.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -17,5 +30,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *lint.CHECKS,
     *runtimes.CHECKS,
     *upstream.CHECKS,
+    *belonging.CHECKS,
+    *contents.CHECKS,
+    *objects.CHECKS,
 )
 """All checks, each area's together."""

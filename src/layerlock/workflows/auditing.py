@@ -25,6 +25,7 @@ from layerlock.plan import layers as names
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import deb_pin
+from layerlock.workflows.surveying import surveying_file, surveying_layer
 
 if TYPE_CHECKING:
     from layerlock.sources.fetch import Reach
@@ -210,7 +211,15 @@ def opened(driver: Driver, path: Path) -> Iterator[Contents]:
         tree = scratch / "tree"
         tree.mkdir()
         unpack_zip(path, tree)
-        yield Contents(name=path.name, tree=tree, zip=path, report={}, runtime=None, architecture="")
+        yield Contents(
+            name=path.name,
+            tree=tree,
+            zip=path,
+            report={},
+            runtime=None,
+            architecture="",
+            survey=surveying_file(driver, path),
+        )
 
 
 def finding_of(check: Check, subject: str, error: LayerlockError) -> Finding:
@@ -240,7 +249,7 @@ def _journal(driver: Driver, choice: Choice) -> Journal | None:
 def _contents(subject: Subject) -> Contents | None:
     name = subject.name
     tree, zipped = subject.output(names.tree_name(name)), subject.output(names.zip_name(name))
-    if tree is None or zipped is None:
+    if tree is None or zipped is None or subject.plan is None:
         return None
     built = read_zip(name, zipped, tree)
     return Contents(
@@ -250,4 +259,7 @@ def _contents(subject: Subject) -> Contents | None:
         report=built.report,
         runtime=subject.runtime,
         architecture=subject.recipe.layer.architecture,
+        survey=surveying_layer(
+            subject.repository, subject.store, subject.plan, subject.recipe, built.report, tree / "tree"
+        ),
     )
