@@ -64,7 +64,9 @@ class Built:
     def changed(self, change: Callable[[dict[str, tuple[int, bytes]]], object]) -> Path:
         """Write the layer's zip with changed entries to a file that no lock knows."""
         with zipfile.ZipFile(self.zip.path) as archive:
-            held = {info.filename: (info.external_attr >> 16, archive.read(info)) for info in archive.infolist()}
+            held = {
+                info.filename: (info.external_attr >> 16, archive.read(info)) for info in archive.infolist()
+            }
         change(held)
         return pack(self.bench.folder / "changed.zip", held)
 
@@ -82,9 +84,9 @@ def _findings(tiny: Built, *, choice: Choice = CHOICE) -> list[tuple[str, Severi
 
 
 def test_a_layer_as_it_is_built_has_notes_only(tiny: Built) -> None:
-    """Lazy binding is noted once a package; every symbol is met, every file owned, all bytecode of a 3.9 fits."""
+    """Lazy binding and unguarded stacks are noted once a package; every symbol is met, every file owned, all bytecode of a 3.9 fits."""
     found = _findings(tiny)
-    assert {row[:2] for row in found} <= {("relro", Severity.NOTE)}
+    assert {row[:2] for row in found} <= {("relro", Severity.NOTE), ("stack-protector", Severity.NOTE)}
     assert {row[2] for row in found} <= {"gcc-runtime", "tiny-c", "tiny-cpp", "tiny-fortran"}
     as_zip = audit_zip(tiny.bench.driver(), tiny.zip.path, CHOICE)
     assert {told.finding.subject for told in as_zip.told} == {row[2] for row in found}
@@ -161,7 +163,9 @@ def test_size_adds_up_and_compares(tiny: Built) -> None:
 
     _commit(tiny.bench.folder)
     grow = "    return fortran.tiny_sum(len(values), (ctypes.c_double * len(values))(*values))\n"
-    tiny.bench.edit("recipes/packages/tiny-module.toml", lambda text: text.replace(grow, grow + "\n\nMORE = 1\n"))
+    tiny.bench.edit(
+        "recipes/packages/tiny-module.toml", lambda text: text.replace(grow, grow + "\n\nMORE = 1\n")
+    )
     lock_layer(tiny.bench.driver(), "tiny")
     record_layer(tiny.bench.driver(), "tiny", tiny.bench.folder / "dist")
     told = tiny.told("size", "tiny", "--against", "tiny@HEAD")
@@ -174,7 +178,9 @@ def test_size_adds_up_and_compares(tiny: Built) -> None:
 
 def test_a_layer_that_is_not_built_is_an_error_of_its_own(tiny: Built) -> None:
     """What recipes tell is told all the same, and the graph of derivations needs no build."""
-    tiny.bench.edit("recipes/packages/tiny-module.toml", lambda text: text.replace("import ctypes", "import ctypes  #"))
+    tiny.bench.edit(
+        "recipes/packages/tiny-module.toml", lambda text: text.replace("import ctypes", "import ctypes  #")
+    )
     lock_layer(tiny.bench.driver(), "tiny")
     for arguments in (("size", "tiny"), ("owner", "tiny"), ("why", "tiny", "libtiny.so.1")):
         assert "not built here" in tiny.said(*arguments, status=31)

@@ -34,7 +34,7 @@ license = "Apache-2.0"
 environment = "bullseye"
 script = '''
 mkdir -p /out && cd /out
-good="-shared -fPIC -O1 -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--build-id=none -s"
+good="-shared -fPIC -O1 -fstack-protector-all -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--build-id=none -s"
 echo 'int answer(void) { return 42; }' > /tmp/a.c
 gcc $good -o good.so /tmp/a.c
 gcc $good -Wl,-soname,libtwin.so.1 -o twin1.so /tmp/a.c
@@ -43,6 +43,7 @@ gcc $good -Wl,-soname,libtwin.so.1 -o twin2.so /tmp/b.c
 gcc $good -Wl,-z,execstack -o stack.so /tmp/a.c
 printf '.globl f\\nf: ret\\n' > /tmp/old.s
 gcc -shared -nostdlib -Wl,-z,relro,-z,now -s -o assembly.so /tmp/old.s
+gcc $good -fno-stack-protector -o unguarded.so /tmp/a.c
 gcc $good -Wl,-z,norelro -o norelro.so /tmp/a.c
 echo 'int puts(const char *); int say(void) { return puts("x"); }' > /tmp/say.c
 gcc -shared -fPIC -fplt -O1 -Wl,-z,relro,-z,lazy -s -o partial.so /tmp/say.c
@@ -133,6 +134,13 @@ def test_writable_code(made: Made) -> None:
     """What is linked with -N has one segment for all; the linker leaves RELRO out then."""
     findings = made.audited({**SOUND, f"{SITE}/flaw.so": "writable.so"})
     assert ("writable-code", Severity.ERROR) in {(each.check, each.severity) for each in findings}
+
+
+def test_packages_without_a_stack_protector_are_noted(made: Made) -> None:
+    """One object that has it speaks for its package; a zip without records is taken for one."""
+    assert made.audited({f"{SITE}/a.so": "unguarded.so", f"{SITE}/b.so": "good.so"}) == []
+    (finding,) = made.audited({f"{SITE}/a.so": "unguarded.so"})
+    assert (finding.check, finding.severity) == ("stack-protector", Severity.NOTE)
 
 
 def test_two_copies_of_a_library(made: Made) -> None:

@@ -80,7 +80,9 @@ def record(rows: dict[str, bytes]) -> bytes:
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
         return f"{name},sha256={digest},{len(data)}\r\n"
 
-    return "".join([*(line(name, data) for name, data in rows.items()), "tiny-1.0.dist-info/RECORD,,\r\n"]).encode()
+    return "".join(
+        [*(line(name, data) for name, data in rows.items()), "tiny-1.0.dist-info/RECORD,,\r\n"]
+    ).encode()
 
 
 def test_a_zip_from_elsewhere_is_told_by_its_records(tmp_path: Path) -> None:
@@ -99,7 +101,9 @@ def test_a_zip_from_elsewhere_is_told_by_its_records(tmp_path: Path) -> None:
     )
     assert found(CHECKS, survey) == []
     changed: Files = {**files, f"{SITE}/tiny/__init__.py": b"other", "lib/extra": b"?"}
-    findings = {each.subject: each.severity for each in found(CHECKS, survey_of(pack(tmp_path / "z.zip", changed)))}
+    findings = {
+        each.subject: each.severity for each in found(CHECKS, survey_of(pack(tmp_path / "z.zip", changed)))
+    }
     assert findings == {f"{SITE}/tiny/__init__.py": Severity.WARNING, "lib/extra": Severity.NOTE}
 
 

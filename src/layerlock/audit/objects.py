@@ -81,6 +81,8 @@ def _code(survey: Survey) -> Iterator[Finding]:
             )
 
 
+_GUARD: Final = "__stack_chk_fail"
+"""What code calls that was compiled with a stack protector, in the C library of Linux."""
 _RELRO: Final[dict[Relro, tuple[str, Severity]]] = {
     "none": ("can be written to all over after loading (no RELRO)", Severity.WARNING),
     "partial": ("keep their tables of functions writable (partial RELRO)", Severity.NOTE),
@@ -104,6 +106,25 @@ def _relro(survey: Survey) -> Iterator[Finding]:
             hint="link with -Wl,-z,relro,-z,now",
             location=survey.place(paths[0]),
             severity=severity,
+        )
+
+
+def _protector(survey: Survey) -> Iterator[Finding]:
+    """One finding a package of which no object has it: a single one may simply have no arrays on its stack."""
+    objects: dict[str, list[str]] = {}
+    guarded: set[str] = set()
+    for path, elf in survey.inventory.objects.items():
+        package = survey.package(path)
+        objects.setdefault(package, []).append(path)
+        if any(wanted.name == _GUARD for wanted in elf.wanted):
+            guarded.add(package)
+    for package in sorted(objects.keys() - guarded):
+        paths = objects[package]
+        yield PROTECTOR.found(
+            package or survey.name,
+            f"none of {len(paths)} objects{f' of {package}' if package else ''} guards its stack: {_few(paths)}",
+            hint="compile with -fstack-protector-strong, which costs little",
+            location=survey.place(paths[0]),
         )
 
 
@@ -252,6 +273,13 @@ RELRO = _check(
     "Whether what the loader has filled in can still be overwritten: RELRO none (a warning) or partial (a note), for "
     "each package. With -z now all is bound at load time, which costs a module of many functions some milliseconds.",
 )
+PROTECTOR = _check(
+    "stack-protector",
+    Severity.NOTE,
+    _look(_protector),
+    "Packages of which no object was compiled with a stack protector: writing past an array on the stack goes "
+    "unnoticed until it returns.",
+)
 SEARCH = _check(
     "search-paths",
     Severity.ERROR,
@@ -291,6 +319,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     STACK,
     CODE,
     RELRO,
+    PROTECTOR,
     SEARCH,
     MISSING,
     VERSIONS,

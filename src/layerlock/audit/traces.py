@@ -144,7 +144,10 @@ SIEVES: Final[tuple[Sieve, ...]] = (
         rb"xox[abeprs]-\d",
         _rule("secret", "a Slack token", _ALONE + rb"xox[abeprs]-\d{6,}-[0-9A-Za-z-]{10,}"),
     ),
-    _sieve(rb"[rs]k_live_", _rule("secret", "a Stripe key", _ALONE + rb"[rs]k_live_[0-9A-Za-z]{24,}")),
+    _sieve(
+        rb"k_live_",  # with [rs] in front it takes ten times as long
+        _rule("secret", "a Stripe key", rb"(?<=[rs])(?<![\w-][rs])k_live_[0-9A-Za-z]{24,}"),
+    ),
     _sieve(rb"pypi-AgE", _rule("secret", "a PyPI token", _ALONE + rb"pypi-AgE[A-Za-z0-9_-]{50,}")),
     _sieve(rb"npm_", _rule("secret", "an npm token", _ALONE + rb"npm_[A-Za-z0-9]{36}(?!\w)")),
     _sieve(
