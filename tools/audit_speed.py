@@ -22,6 +22,7 @@ from layerlock.audit.inventory import CAPS
 from layerlock.audit.table import CHECKS
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
+from layerlock.events import Event
 from layerlock.io.entries import open_holding
 from layerlock.workflows.auditing import Choice, make_subject
 
@@ -45,7 +46,8 @@ class Speed:
 def measure(repository: Path, store: Path, layer: str) -> Speed:
     """Measure a layer that is built in a store; nothing is written."""
     settings = Settings(repository=repository, store=store, environment=dict(os.environ))
-    driver = construct(settings, lambda event: None)
+    events: list[Event] = []
+    driver = construct(settings, events.append)
     choice = Choice(today=datetime.datetime.now(datetime.UTC).date())
 
     def audit() -> None:

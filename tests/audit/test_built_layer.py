@@ -84,7 +84,10 @@ def _findings(tiny: Built, *, choice: Choice = CHOICE) -> list[tuple[str, Severi
 
 
 def test_a_layer_as_it_is_built_has_notes_only(tiny: Built) -> None:
-    """Lazy binding and unguarded stacks are noted once a package; every symbol is met, every file owned, all bytecode of a 3.9 fits."""
+    """Lazy binding and unguarded stacks are noted once a package.
+
+    Every symbol is met, every file owned, and all bytecode of a real 3.9 fits.
+    """
     found = _findings(tiny)
     assert {row[:2] for row in found} <= {("relro", Severity.NOTE), ("stack-protector", Severity.NOTE)}
     assert {row[2] for row in found} <= {"gcc-runtime", "tiny-c", "tiny-cpp", "tiny-fortran"}
@@ -133,11 +136,9 @@ def test_why_follows_libraries_and_recipes(tiny: Built) -> None:
     assert "lib/libgfortran.so.5 comes from the package gcc-runtime" in text
     assert "the layer tiny names the package gcc-runtime (packages, recipes/layers/tiny.toml:6)" in text
     assert "lib/libtinyfortran.so.1 (tiny-fortran)" in text
-    told = tiny.told("why", "tiny", "libquadmath.so.0")
-    (quadmath,) = told["files"]
-    assert quadmath["chains"] == [
-        ["lib/libtinyfortran.so.1", "lib/libgfortran.so.5", "lib/libquadmath.so.0"]
-    ] or quadmath["users"][0] == {"path": "lib/libgfortran.so.5", "package": "gcc-runtime"}
+    (quadmath,) = tiny.told("why", "tiny", "libquadmath.so.0")["files"]
+    assert {"path": "lib/libgfortran.so.5", "package": "gcc-runtime"} in quadmath["users"]
+    assert ["lib/libtinyfortran.so.1", "lib/libgfortran.so.5", "lib/libquadmath.so.0"] in quadmath["chains"]
     assert "ll-stdc++.so.6" in tiny.said("why", "tiny", "libstdc++.so.6")
     assert "libm.so.6 is the runtime's own" in tiny.said("why", "tiny", "libm.so.6")
     (package,) = (row for row in tiny.told("why", "tiny", "tiny-c")["recipes"] if row["kind"] == "package")
@@ -192,7 +193,9 @@ def test_a_layer_that_is_not_built_is_an_error_of_its_own(tiny: Built) -> None:
 def test_graphs_are_what_programs_read(tiny: Built) -> None:
     """DOT of libraries and of derivations, and Mermaid, with one vertex for what is named by several."""
     dot = tiny.said("graph", "tiny", "--of", "libraries")
-    assert '"lib/libtinycpp.so.1" -> "lib/libtiny.so.1";' in dot or '-> "lib/libtiny.so.1"' in dot
+    assert '"tiny-cpp" -> "lib/libtiny.so.1";' in dot
+    assert dot.startswith('digraph "tiny" {\n')
+    assert dot.endswith("}\n")
     mermaid = tiny.said("graph", "tiny", "--format", "mermaid")
     assert mermaid.startswith("flowchart LR\n")
     plan = tiny.told("graph", "tiny")

@@ -21,7 +21,7 @@ from layerlock.model.findings import Finding, Severity
 from .layers import FILE, LINK, SITE, Files, found, pack, survey_of
 
 SOUND: Files = {
-    f"{SITE}/tiny/__init__.py": b'"""Reads /home/ and user@example.com, and -----BEGIN RSA PRIVATE KEY----- lines."""\n',
+    f"{SITE}/tiny/__init__.py": b'"""Of /home/ and me@example.com, and -----BEGIN RSA PRIVATE KEY----- lines."""\n',
     f"{SITE}/tiny/keys.py": b'EXAMPLE = "AKIAIOSFODNN7EXAMPLE"\nBEGIN = "-----BEGIN PRIVATE KEY-----"\n',
     f"{SITE}/tiny/data.bin": b"\0" * 100 + b"lib/build/ https://host/build/x http://h/home/me/ Linux 4.19",
     "lib/libtiny.so.1": b"no object",
@@ -139,7 +139,7 @@ def test_a_damaged_or_huge_zip_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[:-30], b"no zip at all", b""):
         path.write_bytes(damaged)
-        with pytest.raises(UnsafeArchive, match="layer.zip"):
+        with pytest.raises(UnsafeArchive, match=r"layer\.zip"):
             take_inventory(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("bomb", bytes(1 << 20))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.dynamic import DynamicSection
@@ -12,7 +14,6 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from layerlock.audit.elf import DamagedElf, Elf, read_elf
-from layerlock.cli.construct import construct
 from layerlock.model.findings import Finding, Severity
 from layerlock.workflows.auditing import Choice, audit_zip
 from layerlock.workflows.building import build_package
@@ -61,7 +62,8 @@ echo 'double exp(double); double f(double x) { return exp(x); }' > /tmp/exp.c
 gcc $good -o newer.so /tmp/exp.c -lm
 gcc -shared -fPIC -g -Wl,-z,relro,-z,now -ffile-prefix-map=/tmp=. -fdebug-prefix-map=/build=. -o debug.so /tmp/a.c
 gcc -c -fPIC -o relocatable.o /tmp/a.c
-echo 'void *PyLong_FromLong(long); double sqrt(double); void *f(double x) { return PyLong_FromLong((long) sqrt(x)); }' > /tmp/py.c
+echo 'void *PyLong_FromLong(long); double sqrt(double);' > /tmp/py.c
+echo 'void *f(double x) { return PyLong_FromLong((long) sqrt(x)); }' >> /tmp/py.c
 gcc $good -fno-builtin -o module.so /tmp/py.c
 strip --strip-unneeded relocatable.o
 '''
@@ -76,7 +78,7 @@ class Made:
     bench: Bench
     place: Path
 
-    def audited(self, files: dict[str, str | bytes]) -> list[Finding]:
+    def audited(self, files: Mapping[str, str | bytes]) -> list[Finding]:
         """Audit a zip of some of it, under other names, by the checks of contents and objects."""
         held = {
             path: given if isinstance(given, bytes) else (self.folder / given).read_bytes()
@@ -191,7 +193,7 @@ def _compare(path: Path) -> None:
         theirs = ELFFile(file)
         dynamic = theirs.get_section_by_name(".dynamic")
         assert isinstance(dynamic, DynamicSection)
-        tags = list(dynamic.iter_tags())
+        tags: list[Any] = list(dynamic.iter_tags())
         assert mine.needed == tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"), path
         assert mine.soname == next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), ""), path
         table = theirs.get_section_by_name(".dynsym")
@@ -205,7 +207,7 @@ def _compare(path: Path) -> None:
         assert sorted(each.name for each in mine.wanted) == wanted, path
         defined = {symbol.name for symbol in symbols if symbol["st_shndx"] != "SHN_UNDEF"}
         assert mine.defined.keys() <= defined, path
-        needs = theirs.get_section_by_name(".gnu.version_r")
+        needs: Any = theirs.get_section_by_name(".gnu.version_r")
         asked = (
             []
             if needs is None

@@ -21,7 +21,8 @@ from layerlock.errors import InvalidRecipe, Location
 class Library:
     """A library of a runtime: what it needs, and the versions of each symbol that it exports, the empty one is none.
 
-    `versions` are those of all symbols together. `listed` is False where it is there and nobody has listed what it exports: references to it are taken on trust.
+    `versions` are those of all symbols together.
+    `listed` is False where it is there and nobody has listed what it exports: references to it are taken on trust.
     """
 
     name: str

@@ -29,7 +29,7 @@ class Contents:
 
     Args:
         name: the layer's name, or the zip's file name.
-        tree: the folder of what lands under `/opt`.
+        tree: the folder of what lands under `/opt`; of a zip from elsewhere the zip itself, which nothing unpacks.
         zip: the archive of it; it may be damaged.
         report: what the assembly said, empty for a zip from elsewhere.
         runtime: the runtime that it is for, or None where that is not known.
