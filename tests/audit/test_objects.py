@@ -129,7 +129,7 @@ def test_each_flaw_is_named(made: Made) -> None:
         assert shown == [(check, severity)], (name, findings)
         finding = next(each for each in findings if each.check == check)
         assert said in finding.message, name
-        assert f"{SITE}/flaw.so" in finding.message, name
+        assert "flaw.so" in finding.message, name
 
 
 def test_writable_code(made: Made) -> None:

@@ -25,6 +25,8 @@ _LARGEST: Final = 300 << 20
 """Bytes of one file that are looked into: they are held in memory."""
 _LINKS: Final = 40
 """Links that are followed one after the other: what Linux follows."""
+_STEPS: Final = 256
+"""Names on the way of one link that are looked up: a hostile zip may have many links, all of them long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,9 @@ class Inventory:
         waiting = path.split("/")[::-1]
         reached: list[str] = []
         links = 0
-        while waiting:
+        for _ in range(_STEPS):
+            if not waiting:
+                return "/".join(reached)
             part = waiting.pop()
             if part in ("", "."):
                 continue
@@ -124,7 +128,7 @@ class Inventory:
             if links > _LINKS or entry.target.startswith("/"):
                 return ""
             waiting += entry.target.split("/")[::-1]
-        return "/".join(reached)
+        return ""
 
 
 def take_inventory(path: Path, *, caps: Caps = CAPS, traces: bool = True) -> Inventory:

@@ -84,7 +84,7 @@ def _code(survey: Survey) -> Iterator[Finding]:
 _GUARD: Final = "__stack_chk_fail"
 """What code calls that was compiled with a stack protector, in the C library of Linux."""
 _RELRO: Final[dict[Relro, tuple[str, Severity]]] = {
-    "none": ("can be written to all over after loading (no RELRO)", Severity.WARNING),
+    "none": ("stay writable all over after loading (no RELRO)", Severity.WARNING),
     "partial": ("keep their tables of functions writable (partial RELRO)", Severity.NOTE),
 }
 
@@ -102,7 +102,7 @@ def _relro(survey: Survey) -> Iterator[Finding]:
         said, severity = _RELRO[relro]
         yield RELRO.found(
             package or survey.name,
-            f"{len(paths)} of {totals[package]} objects{f' of {package}' if package else ''} {said}: {_few(paths)}",
+            f"{_objects(paths, totals[package], package)} {said}: {_few(_bases(paths))}",
             hint="link with -Wl,-z,relro,-z,now",
             location=survey.place(paths[0]),
             severity=severity,
@@ -122,7 +122,7 @@ def _protector(survey: Survey) -> Iterator[Finding]:
         paths = objects[package]
         yield PROTECTOR.found(
             package or survey.name,
-            f"none of {len(paths)} objects{f' of {package}' if package else ''} guards its stack: {_few(paths)}",
+            f"{_objects(paths, len(paths), package)} do not guard the stack: {_few(_bases(paths))}",
             hint="compile with -fstack-protector-strong, which costs little",
             location=survey.place(paths[0]),
         )
@@ -232,6 +232,15 @@ def _listed(loader: Loader, found: Found) -> bool:
 
 def _who(loader: Loader, found: Found) -> str:
     return found.path or f"{loader.platform.name}'s {found.name}"
+
+
+def _objects(paths: Sequence[str], total: int, package: str) -> str:
+    some = f"all {total}" if len(paths) == total else f"{len(paths)} of {total}"
+    return f"{some} objects of {package}" if package else f"{some} objects"
+
+
+def _bases(paths: Sequence[str]) -> list[str]:
+    return [posixpath.basename(path) for path in paths]
 
 
 def _few(names: Sequence[str]) -> str:
