@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from layerlock.audit.inventory import CAPS
+from layerlock.audit.reading import CAPS
 from layerlock.audit.table import CHECKS
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings

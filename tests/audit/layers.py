@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from layerlock.audit.check import Check
-from layerlock.audit.inventory import take_inventory
+from layerlock.audit.reading import take_inventory
 from layerlock.audit.subject import Contents
 from layerlock.audit.survey import Survey
 from layerlock.model.findings import Finding

@@ -13,7 +13,7 @@ import siphash24
 
 from layerlock.audit.bytecode import fits, read_bytecode, source_of
 from layerlock.audit.contents import CHECKS
-from layerlock.audit.inventory import take_inventory
+from layerlock.audit.reading import take_inventory
 from layerlock.errors import UnsafeArchive
 from layerlock.io.entries import Caps
 from layerlock.model.findings import Finding, Severity

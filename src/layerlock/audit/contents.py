@@ -9,7 +9,7 @@ from typing import Final
 
 from layerlock.audit.bytecode import MAGICS
 from layerlock.audit.check import Check, of_contents
-from layerlock.audit.inventory import Compiled
+from layerlock.audit.reading import Compiled
 from layerlock.audit.subject import Contents
 from layerlock.audit.survey import Survey
 from layerlock.audit.traces import TraceKind

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from layerlock.audit.bytecode import source_of
-from layerlock.audit.inventory import Inventory
+from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
 from layerlock.io.entries import Entry
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from layerlock.audit.elf import Elf
 from layerlock.audit.globs import selected
-from layerlock.audit.inventory import Inventory
 from layerlock.audit.loading import Loader, Platform
 from layerlock.audit.owners import Owner, Shipped, owners_by_packages, owners_by_records
+from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
 
 

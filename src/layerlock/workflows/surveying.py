@@ -14,9 +14,9 @@ from typing import Any
 
 from layerlock.audit.elf import DamagedElf, Elf, read_elf
 from layerlock.audit.exports import parse_exports
-from layerlock.audit.inventory import Inventory, take_inventory
 from layerlock.audit.loading import Platform
 from layerlock.audit.owners import Shipped
+from layerlock.audit.reading import Inventory, take_inventory
 from layerlock.audit.sizes import By, Weight, weigh
 from layerlock.audit.survey import Survey, Surveying
 from layerlock.errors import LayerlockError, Location, NotBuilt, StaleLock
