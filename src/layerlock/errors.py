@@ -208,3 +208,9 @@ class BadAdvisories(LayerlockError):
     """A vulnerability database or an SBOM that was handed in is malformed, or too large to be one."""
 
     exit_code = 30
+
+
+class NotBuilt(LayerlockError):
+    """The question is about what was built of a layer, and the store does not hold it."""
+
+    exit_code = 31

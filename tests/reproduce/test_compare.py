@@ -14,9 +14,9 @@ import pytest
 
 from layerlock.cli.differences import comparison_text
 from layerlock.errors import UnsafeArchive, UsageError
+from layerlock.io.entries import Caps, open_holding
 from layerlock.reproduce.causes import compare_bytes
 from layerlock.reproduce.compare import Comparison, compare
-from layerlock.reproduce.entries import Caps, open_holding
 
 DATE = (1980, 1, 1, 0, 0, 0)
 Files = dict[str, bytes]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerlock.audit.journal import Journal
 from layerlock.audit.memo import Memo
+from layerlock.audit.survey import Surveying
 from layerlock.io.repository import Repository
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock
@@ -29,11 +30,12 @@ class Contents:
 
     Args:
         name: the layer's name, or the zip's file name.
-        tree: the folder of what lands under `/opt`.
+        tree: the folder of what lands under `/opt`; of a zip from elsewhere the zip itself, which nothing unpacks.
         zip: the archive of it; it may be damaged.
         report: what the assembly said, empty for a zip from elsewhere.
         runtime: the runtime that it is for, or None where that is not known.
         architecture: the processor that it is for, as AWS calls it, or empty where that is not known.
+        survey: reads every file of it, once, when it is first called.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Contents:
     report: Mapping[str, Any]
     runtime: RuntimeRecipe | None
     architecture: str
+    survey: Surveying
 
     def archive(self) -> zipfile.ZipFile:
         """Open the zip."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from layerlock.audit import (
+    belonging,
     beside,
+    contents,
     identities,
     licences,
     lint,
+    objects,
     pins,
     runtimes,
     scripts,
@@ -33,5 +36,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *identities.CHECKS,
     *vulnerabilities.CHECKS,
     *beside.CHECKS,
+    *belonging.CHECKS,
+    *contents.CHECKS,
+    *objects.CHECKS,
 )
 """All checks, each area's together."""

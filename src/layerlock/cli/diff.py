@@ -105,8 +105,8 @@ def _is_layer(call: Call, text: str) -> bool:
 
 def _files(call: Call, before: Path, after: Path) -> int:
     from layerlock.cli.differences import comparison_text  # noqa: PLC0415 - as above
+    from layerlock.io.entries import open_holding  # noqa: PLC0415 - as above
     from layerlock.reproduce.compare import compare  # noqa: PLC0415 - as above
-    from layerlock.reproduce.entries import open_holding  # noqa: PLC0415 - as above
 
     program = _diffoscope(call)
     try:

@@ -208,8 +208,8 @@ def _sha256(call: Call, named: str) -> str:
 def _explained(verdict: Verdict, difference: Difference, call: Call) -> str:
     """Say what differs from the original: the recorded output, or the zip, where this machine has it."""
     from layerlock.cli.differences import comparison_text  # noqa: PLC0415 - only differences load it
+    from layerlock.io.entries import open_holding  # noqa: PLC0415 - as above
     from layerlock.reproduce.compare import compare  # noqa: PLC0415 - as above
-    from layerlock.reproduce.entries import open_holding  # noqa: PLC0415 - as above
 
     before, after = _at_hand(verdict, difference, call)
     if before is None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from layerlock.io.entries import Entry, Holding, ZipHolding
 from layerlock.reproduce.causes import ByteDifference, compare_bytes
-from layerlock.reproduce.entries import Entry, Holding, ZipHolding
 
 _LARGEST: Final = 128 << 20
 """Contents above this size are compared by hash alone: the causes are looked for in memory."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from layerlock.plan import layers as names
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import deb_pin
+from layerlock.workflows.surveying import surveying_file, surveying_layer
 
 if TYPE_CHECKING:
     from layerlock.audit.advisories import Advisories
@@ -129,14 +129,22 @@ def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audit
 
 
 def audit_zip(driver: Driver, path: Path, choice: Choice) -> Audited:
-    """Run the checks that need no recipe over a layer zip from elsewhere.
+    """Run the checks that need no recipe over a layer zip from elsewhere; it is read in place, never unpacked.
 
     Raises:
-        UnsafeArchive: the zip is damaged, or holds what must not be unpacked.
+        UnsafeArchive: the zip is damaged, or larger than a layer can be.
     """
     checks = tuple(check for check in choice.checks() if check.foreign is not None)
-    with opened(driver, path) as contents:
-        found = [finding for check in checks if check.foreign for finding in check.foreign(contents)]
+    contents = Contents(
+        name=path.name,
+        tree=path,
+        zip=path,
+        report={},
+        runtime=None,
+        architecture="",
+        survey=surveying_file(driver, path),
+    )
+    found = [finding for check in checks if check.foreign for finding in check.foreign(contents)]
     told = (Told(finding=finding, layers=(path.name,)) for finding in found)
     return Audited(
         layers=(path.name,),
@@ -200,22 +208,6 @@ def make_subject(driver: Driver, layer: str, choice: Choice, memo: Memo | None =
     return replace(subject, contents=_contents(subject))
 
 
-@contextmanager
-def opened(driver: Driver, path: Path) -> Iterator[Contents]:
-    """Unpack a layer zip from anywhere, for as long as checks look at it.
-
-    Raises:
-        UnsafeArchive: the zip is damaged, or holds what must not be unpacked.
-    """
-    from layerlock.io.archives import unpack_zip  # noqa: PLC0415 - layers of this repository do without it
-
-    with driver.store.scratch("audit") as scratch:
-        tree = scratch / "tree"
-        tree.mkdir()
-        unpack_zip(path, tree)
-        yield Contents(name=path.name, tree=tree, zip=path, report={}, runtime=None, architecture="")
-
-
 def finding_of(check: Check, subject: str, error: LayerlockError) -> Finding:
     """Make a finding of an error that building would stop at."""
     return check.found(subject, error.message, hint=error.hint, location=error.location)
@@ -243,7 +235,7 @@ def _journal(driver: Driver, choice: Choice) -> Journal | None:
 def _contents(subject: Subject) -> Contents | None:
     name = subject.name
     tree, zipped = subject.output(names.tree_name(name)), subject.output(names.zip_name(name))
-    if tree is None or zipped is None:
+    if tree is None or zipped is None or subject.plan is None:
         return None
     built = read_zip(name, zipped, tree)
     return Contents(
@@ -253,4 +245,7 @@ def _contents(subject: Subject) -> Contents | None:
         report=built.report,
         runtime=subject.runtime,
         architecture=subject.recipe.layer.architecture,
+        survey=surveying_layer(
+            subject.repository, subject.store, subject.plan, subject.recipe, built.report, tree / "tree"
+        ),
     )

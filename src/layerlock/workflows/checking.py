@@ -15,11 +15,11 @@ from pathlib import Path
 from layerlock.errors import FetchError, LayerlockError, Offline, UsageError
 from layerlock.events import Checked
 from layerlock.io.atomic import remove_tree
+from layerlock.io.entries import open_holding
 from layerlock.model.derivation import Derivation, GuestRun, Realisation
 from layerlock.model.lock import LockedFile
 from layerlock.plan import layers
 from layerlock.reproduce.compare import Comparison, compare
-from layerlock.reproduce.entries import open_holding
 from layerlock.reproduce.judging import Judged, Standing, judge
 from layerlock.reproduce.seeding import seed
 from layerlock.reproduce.variations.catalogue import Availability, availability, ordered

@@ -45,6 +45,7 @@ class Entry:
         size: its bytes.
         sha256: of its contents; empty for what has none, and where they cannot be read.
         target: where a link points.
+        packed: the bytes that its contents take in a zip.
         packing: how a zip holds it, by the name of the fact.
         problem: why its contents were not read.
     """
@@ -55,6 +56,7 @@ class Entry:
     size: int = 0
     sha256: str = ""
     target: str = ""
+    packed: int | None = None
     packing: tuple[tuple[str, str], ...] = ()
     problem: str = ""
 
@@ -244,6 +246,7 @@ class ZipHolding:
             kind=kind,
             mode=stat.S_IMODE(bits) if bits else None,
             size=0 if kind in ("folder", "link") else info.file_size,
+            packed=info.compress_size,
             packing=_packing(info),
         )
         if kind in ("folder", "other"):

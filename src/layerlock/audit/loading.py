@@ -1,0 +1,185 @@
+"""How a layer's objects would find each other and the runtime's libraries: glibc's loader, followed on paper.
+
+Sources: ld.so(8) for the order of search (DT_RPATH without DT_RUNPATH, LD_LIBRARY_PATH, DT_RUNPATH, the system), and
+dl-lookup.c of glibc for what meets a reference: one with a version is met by the library that it is bound to, one
+without by anything in scope: the interpreter with its libraries, and the closure of the module that is imported.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from layerlock.audit.elf import Elf
+from layerlock.audit.exports import Library
+
+OPT: Final = "/opt"
+_SYSTEM: Final = ("/lib64", "/usr/lib64")
+_PYTHON_NEEDS: Final = ("libpthread.so.0", "libdl.so.2", "libutil.so.1", "libm.so.6", "libc.so.6")
+"""What CPython's makefile links it to (`LIBS` and `LIBM`), for where no interpreter is at hand to ask."""
+_LOADERS: Final = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Platform:
+    """What a runtime offers to objects. `search` is its LD_LIBRARY_PATH; `absent` only makes better messages."""
+
+    name: str
+    architecture: str
+    search: tuple[str, ...]
+    libraries: Mapping[str, Library] = field(repr=False)
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a needed name is found as: the object `path` of the layer, or, without one, a library of the runtime."""
+
+    name: str
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """A layer at `/opt` on a runtime.
+
+    Args:
+        objects: the layer's objects by path.
+        names: every path or link that leads to an object, and that object's path.
+        platform: the runtime.
+        interpreter: its Python, where that is known; else what begins as Python's own names do is taken as met.
+    """
+
+    objects: Mapping[str, Elf] = field(repr=False)
+    names: Mapping[str, str] = field(repr=False)
+    platform: Platform
+    interpreter: Elf | None = field(default=None, repr=False)
+
+    @cached_property
+    def edges(self) -> Mapping[str, Mapping[str, Found | None]]:
+        """What each object's needed names are found as."""
+        return {
+            path: {name: self._resolve(path, elf, name) for name in elf.needed}
+            for path, elf in self.objects.items()
+        }
+
+    @cached_property
+    def users(self) -> Mapping[str, tuple[str, ...]]:
+        """The objects that need each object or library of the runtime, by path or name."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.edges):
+            for name, target in self.edges[path].items():
+                found.setdefault(target.path or name if target else name, []).append(path)
+        return {name: tuple(paths) for name, paths in found.items()}
+
+    def unversioned(self) -> Iterator[tuple[str, str, str]]:
+        """Give every object with a reference without a version that nothing meets: it, the symbol, who loads it."""
+        base = tuple(self._base())
+        for path, elf in sorted(self.objects.items()):
+            names = {wanted.name for wanted in elf.wanted if not wanted.version and not wanted.weak}
+            unmet = self._unmet(names, [*base, *self._scope(path)])
+            if not unmet:
+                continue
+            for user in self._importers(path):
+                left = self._unmet(unmet, [*base, *self._scope(user)])
+                yield from ((path, name, user) for name in sorted(left))
+                if left:
+                    break
+
+    def bound(self, path: str) -> Mapping[str, Found | None]:
+        """What each library that an object names in its versions is found as."""
+        found: dict[str, Found | None] = dict(self.edges[path])
+        for target in self.edges[path].values():
+            if target is not None and target.path:
+                found.setdefault(self.objects[target.path].soname, target)
+        # The loader looks among all that is loaded by then; what the C library brings along is always there.
+        for name in _LOADERS:
+            if name in self.platform.libraries:
+                found.setdefault(name, Found(name=name))
+        return found
+
+    def provider(self, found: Found) -> Elf | Library:
+        """Give what meets references to what a name was found as."""
+        return self.objects[found.path] if found.path else self.platform.libraries[found.name]
+
+    def _resolve(self, path: str, elf: Elf, name: str) -> Found | None:
+        folder = posixpath.dirname(f"{OPT}/{path}")
+        for place in (
+            *(() if elf.runpath else (expand(entry, folder) for entry in elf.rpath)),
+            *self.platform.search,
+            *(expand(entry, folder) for entry in elf.runpath),
+            *_SYSTEM,
+        ):
+            if place in _SYSTEM and name in self.platform.libraries:
+                return Found(name=name)
+            inside = posixpath.relpath(f"{place}/{name}", OPT) if place.startswith(OPT) else ""
+            if inside in self.names:
+                return Found(name=name, path=self.names[inside])
+        return None
+
+    def _importers(self, path: str) -> Sequence[str]:
+        """The modules by which an object is loaded: it may count on what else they bring in; a module may not."""
+        tops = [
+            user
+            for user in sorted(self.objects)
+            if user != path and path in self._reach[user] and not self.users.get(user)
+        ]
+        return tops or [path]
+
+    @cached_property
+    def _reach(self) -> Mapping[str, frozenset[str]]:
+        return {path: frozenset(self._closure(path)) for path in self.objects}
+
+    def _closure(self, path: str) -> list[str]:
+        """An object and the layer's own objects that it brings in, in the loader's order: breadth first."""
+        closure = [path]
+        for current in closure:
+            for found in self.edges[current].values():
+                if found is not None and found.path and found.path not in closure:
+                    closure.append(found.path)
+        return closure
+
+    def _scope(self, path: str) -> list[Elf | Library]:
+        closure = self._closure(path)
+        names = [
+            found.name
+            for each in closure
+            for found in self.edges[each].values()
+            if found is not None and not found.path
+        ]
+        return [*(self.objects[each] for each in closure), *self._system(names)]
+
+    def _system(self, names: Iterable[str]) -> list[Library]:
+        waiting = list(dict.fromkeys(names))
+        found = []
+        for name in waiting:
+            library = self.platform.libraries.get(name)
+            if library is not None:
+                found.append(library)
+                waiting += (need for need in library.needs if need not in waiting)
+        return found
+
+    def _base(self) -> Iterator[Elf | Library]:
+        """What is in the process before any module."""
+        if self.interpreter is None:
+            yield from self._system(_PYTHON_NEEDS)
+        else:
+            yield self.interpreter
+            yield from self._system(self.interpreter.needed)
+
+    def _unmet(self, names: Iterable[str], scope: Sequence[Elf | Library]) -> set[str]:
+        trusted = ("Py", "_Py") if self.interpreter is None else ()
+        return {
+            name
+            for name in names
+            if not name.startswith(trusted or ("\0",)) and not any(each.defines(name, "") for each in scope)
+        }
+
+
+def expand(entry: str, folder: str) -> str:
+    """Give a search path with `$ORIGIN` replaced by the object's folder; the empty one is the current directory."""
+    text = entry.replace("${ORIGIN}", folder).replace("$ORIGIN", folder)
+    return posixpath.normpath(text) if text else ""

@@ -1,0 +1,80 @@
+"""What checks of a layer's contents look at, read once: the inventory, the runtime around it, and who owns what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from layerlock.audit.elf import Elf
+from layerlock.audit.globs import selected
+from layerlock.audit.loading import Loader, Platform
+from layerlock.audit.owners import Owner, Shipped, owners_by_packages, owners_by_records
+from layerlock.audit.reading import Inventory
+from layerlock.errors import Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """A layer that was read.
+
+    Args:
+        name: of the layer, or of the zip.
+        inventory: what it holds.
+        platform: the runtime that it is for, where that is known.
+        interpreter: the runtime's Python, where it is built here.
+        python: the version `X.Y` that bytecode must be for; empty where that is not known.
+        packages: what it was made of; empty for a zip from elsewhere.
+        report: what its assembly said; empty likewise.
+        build_paths: patterns of files that may hold folders of the build.
+    """
+
+    name: str
+    inventory: Inventory
+    platform: Platform | None = None
+    interpreter: Elf | None = field(default=None, repr=False)
+    python: str = ""
+    packages: tuple[Shipped, ...] = ()
+    report: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    build_paths: tuple[str, ...] = ()
+
+    @cached_property
+    def loader(self) -> Loader | None:
+        """How its objects find each other on the runtime."""
+        if self.platform is None:
+            return None
+        return Loader(
+            objects=self.inventory.objects,
+            names=self.inventory.names,
+            platform=self.platform,
+            interpreter=self.interpreter,
+        )
+
+    @cached_property
+    def owners(self) -> Mapping[str, Owner]:
+        """Where each file comes from; what nothing tells of is absent."""
+        if self.packages:
+            return owners_by_packages(self.inventory, self.packages, self.report)
+        return owners_by_records(self.inventory)
+
+    def package(self, path: str) -> str:
+        """Name the package of a file; empty where that is not known."""
+        owner = self.owners.get(path)
+        return owner.package if owner is not None else ""
+
+    def place(self, path: str) -> Location:
+        """Give where to mend a file: its package's recipe, or else the file itself."""
+        owner = self.owners.get(path)
+        if owner is not None and owner.shipped is not None:
+            return owner.shipped.location
+        return Location(file=self.name, path=path)
+
+    def may_name_build(self, path: str) -> bool:
+        """Whether the layer's recipe lets a file hold folders of the build; its bytecode may then too."""
+        compiled = self.inventory.bytecode.get(path)
+        return selected(compiled.source if compiled is not None else path, self.build_paths)
+
+
+Surveying = Callable[[], Survey]
+"""What makes a survey when it is first asked for, and then keeps it."""
