@@ -2,7 +2,7 @@
 
 Started as a program of its own: REPOSITORY STORE LAYER OUT NOTES DEPTH. A point is an event of the driver, or an
 operation on files or locks that Python tells its audit hooks of (the kill comes before the operation), seen from the
-DEPTH innermost places in the driver's code that lead to it. The file NOTES/points lists those that were died at, NOTES/events
+DEPTH innermost places in the driver's code that lead to it. NOTES/points lists those that were died at, NOTES/events
 what happened. The product itself knows nothing of this.
 """
 
@@ -56,7 +56,9 @@ class Killer:
     def event(self, event: Event) -> None:
         kind = type(event).__name__
         os.write(self._events, json.dumps([kind, event.name]).encode() + b"\n")
-        self.pass_by(f"{kind} {event.step if isinstance(event, BuildStep) else ''}")
+        # Each step of each build is a point of its own; of downloads one of each kind stands for all.
+        step = event.step if isinstance(event, BuildStep) else ""
+        self.pass_by(f"{kind} {event.name if kind.startswith('Build') else ''} {step}")
 
     def operation(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Look at an operation, as an audit hook does."""
@@ -89,7 +91,7 @@ def main() -> None:
     killer = Killer(Path(notes), int(depth))
     driver = make_driver(Path(repository), Path(store), killer.event)
     sys.addaudithook(killer.operation)
-    print(build_layer(driver, layer, Path(out)).sha256)
+    sys.stdout.write(build_layer(driver, layer, Path(out)).sha256)
 
 
 if __name__ == "__main__":

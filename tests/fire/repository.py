@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from layerlock.cli.construct import construct
@@ -21,7 +22,14 @@ from layerlock.workflows.planning import deb_pin
 from tests.sources.web import Web
 
 ROOT = Path(__file__).parents[2]
-DEBS = ["bash", "coreutils", "dash", "libc-bin", "libc6", "libtinfo6", "libacl1", "libattr1", "libselinux1", "libpcre2-8-0", "libgmp10", "libcrypt1", "libexpat1", "zlib1g", "libgcc-s1", "libbz2-1.0", "liblzma5", "libffi7", "libuuid1", "libmpdec3", "libssl1.1", "libstdc++6", "libpython3.9-minimal", "libpython3.9-stdlib", "python3.9-minimal", "python3-minimal"]
+# fmt: off
+DEBS = frozenset({
+    "bash", "coreutils", "dash", "libc-bin", "libc6", "libtinfo6", "libacl1", "libattr1", "libselinux1",
+    "libpcre2-8-0", "libgmp10", "libcrypt1", "libexpat1", "zlib1g", "libgcc-s1", "libbz2-1.0", "liblzma5",
+    "libffi7", "libuuid1", "libmpdec3", "libssl1.1", "libstdc++6", "libpython3.9-minimal",
+    "libpython3.9-stdlib", "python3.9-minimal", "python3-minimal",
+})
+# fmt: on
 """What a shell and the guest scripts' Python need: 60 MB in place of a compiler's 460."""
 
 PACKAGE = """\
@@ -108,9 +116,7 @@ class Pantry:
                 for s in driver.repository.package("guest-tools").sources
                 if getattr(s, "urls", ("",))[0] == f"pypi:{name}"
             )
-            pin = driver.supplier.pin(
-                driver.repository.package("guest-tools"), source, None, upgrade=False
-            )
+            pin = driver.supplier.pin(driver.repository.package("guest-tools"), source, None, upgrade=False)
             self._serve(name.rpartition("/")[2], driver.supplier.fetch(pin))
         driver.sandbox.prepare()
 
@@ -136,7 +142,7 @@ class Pantry:
                 shutil.copy2(path, place)
 
 
-def write_repository(folder: Path, pantry: Pantry, layers: dict[str, tuple[str, ...]]) -> Path:
+def write_repository(folder: Path, pantry: Pantry, layers: Mapping[str, tuple[str, ...]]) -> Path:
     """Write a repository with some layers of packages; a package named `b-after-a` has `a` as its input."""
     for kind in ("packages", "environments", "runtimes", "layers", "smoke"):
         (folder / "recipes" / kind).mkdir(parents=True, exist_ok=True)
@@ -181,15 +187,17 @@ def _write_package(recipes: Path, web: Web, name: str) -> None:
         url=url,
         sha256=hashlib.sha256(data).hexdigest(),
         inputs=f'"{needed}"' if needed else "",
-        more=f"cat /deps/{needed}/python/lib/python3.9/site-packages/*/data > $site/{module}/more" if needed else "",
+        more=f"cat /deps/{needed}/python/lib/python3.9/site-packages/*/data > $site/{module}/more"
+        if needed
+        else "",
     )
     text = text.replace(f'name = "{module}"', f'name = "{name}"', 1)
     (recipes / "packages" / f"{name}.toml").write_text(text)
 
 
-def make_driver(repository: Path, store: Path, emit: Listener = silent, **settings: int) -> Driver:
+def make_driver(repository: Path, store: Path, emit: Listener = silent, *, jobs: int = 0) -> Driver:
     """Make a driver as the command does."""
-    made = Settings(repository=repository, store=store, environment=dict(os.environ), **settings)
+    made = Settings(repository=repository, store=store, environment=dict(os.environ), jobs=jobs)
     return construct(made, emit)
 
 

@@ -27,7 +27,16 @@ pytestmark = pytest.mark.sandbox
 
 def start(fire: Fire, store: Path, out: Path, *names: str) -> subprocess.Popen[str]:
     """Start the command to build something."""
-    command = [sys.executable, "-m", "layerlock", "--repo", str(fire.repository), "--store", str(store), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "layerlock",
+        "--repo",
+        str(fire.repository),
+        "--store",
+        str(store),
+        "--json",
+    ]
     return subprocess.Popen(
         [*command, "build", *names, "--out", str(out)],
         stdout=subprocess.PIPE,
@@ -52,7 +61,9 @@ def test_drivers_at_once_make_everything_once(fire: Fire, fresh: Path, tmp_path:
     # The same layer, another one that shares most of it, and a package of both.
     work = ("one", "two", "one", "a", "two", "b-after-a", "one", "c")[:drivers]
     events = ends([start(fire, fresh, tmp_path / str(i), name) for i, name in enumerate(work)])
-    zips = {event["layer"]: event["sha256"] for event in events if event["event"] == "Result" and "layer" in event}
+    zips = {
+        event["layer"]: event["sha256"] for event in events if event["event"] == "Result" and "layer" in event
+    }
     assert zips == {name: fire.zip_sha256(name) for name in set(work) & {"one", "two"}}
     built = Counter(event["name"] for event in events if event["event"] == "BuildStarted")
     assert set(built.values()) == {1}, built
@@ -71,7 +82,9 @@ def test_who_waits_is_told_and_can_be_stopped(fire: Fire, fresh: Path, tmp_path:
         stack.callback(first.kill)
         assert until(first, "BuildStarted") == "environment-small"
         first.send_signal(signal.SIGSTOP)
-        waiting = [stack.enter_context(start(fire, fresh, tmp_path / name, "one")) for name in ("second", "third")]
+        waiting = [
+            stack.enter_context(start(fire, fresh, tmp_path / name, "one")) for name in ("second", "third")
+        ]
         for process in waiting:
             stack.callback(process.kill)
             assert until(process, "Waiting") == "environment-small"

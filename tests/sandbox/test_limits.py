@@ -131,14 +131,19 @@ def test_a_neighbour_does_not_feel_a_fork_bomb(
 
     def count() -> None:
         while not over.wait(0.005):
-            counts.append(sum(name.isdecimal() for name in os.listdir("/proc")))
+            counts.append(sum(entry.name.isdecimal() for entry in Path("/proc").iterdir()))
 
     neighbour = spec("sh", "-c", "for i in $(seq 300); do env true || exit 9; done", limits={"processes": 50})
     bomb = spec("bash", "-c", BOMB, build=None, out=None, tmp=None, cwd="/", limits={"processes": 200})
     with ThreadPoolExecutor() as pool:
         watching = pool.submit(count)
         beside = pool.submit(
-            run, neighbour, program=program, log=tmp_path / "beside", on_line=lambda _: None, strategy=strategy
+            run,
+            neighbour,
+            program=program,
+            log=tmp_path / "beside",
+            on_line=lambda _: None,
+            strategy=strategy,
         )
         ended = run(bomb, program=program, log=tmp_path / "bomb", on_line=lambda _: None, strategy=strategy)
         fine = beside.result()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,60 @@ def test_what_a_nar_does_not_see_is_checked_too(store: LocalStore) -> None:
     os.utime(tree.path / "run", (5, 5))
     problems = {damage.problem for damage in store.verify(silent)}
     assert problems == {f"{tree.path}/sub/file has mode 664", f"{tree.path}/run was modified"}
+
+
+def used_apart(store: LocalStore, sha256: str) -> None:
+    """Use a file, at a time that the file system's clock tells from the one before."""
+    time.sleep(0.02)
+    assert store.file(sha256) is not None
+
+
+def test_what_was_used_longest_ago_goes_first(store: LocalStore) -> None:
+    files = [add_file(store, text * 1000) for text in "abcd"]
+    for index in (2, 0, 3, 1):
+        used_apart(store, files[index])
+    held = store.gc(Keep(), most=1 << 30).held
+    assert held == 4000
+    keep = Keep(files=frozenset({files[2]}))
+    assert store.gc(keep, most=held).entries == ()
+    shown = store.gc(keep, most=held - 1500, dry_run=True)
+    assert [name[6:70] for name in shown.entries] == sorted([files[0], files[3]])
+    assert store.gc(keep, most=held - 1500) == shown
+    assert store.gc(keep, most=0).held == 1000
+    assert store.file(files[2]) is not None
+
+
+def test_a_tree_goes_with_its_records(store: LocalStore) -> None:
+    tree, other = add_tree(store, "one"), add_tree(store, "two")
+    store.register(realisation(tree.sri))
+    store.register(realisation(other.sri, "c" * 64, "d" * 64))
+    time.sleep(0.02)
+    assert store.tree(tree.sri) is not None
+    freed = store.gc(Keep(), most=store.gc(Keep(), dry_run=True).bytes - 1)
+    assert store.tree(other.sri) is None
+    assert store.planned("c" * 64) is store.realisation("d" * 64) is None
+    assert store.planned(PLANNED) is not None
+    assert len(freed.entries) == 3
+
+
+def test_what_keeps_is_named(store: LocalStore, tmp_path: Path) -> None:
+    file, tree = add_file(store, "file"), add_tree(store, "tree")
+    store.add_root(tmp_path, "cv", Keep(files=frozenset({file})))
+    with store.pin(Keep(trees=frozenset({tree.sri}))):
+        freed = store.gc(Keep(), named={"somebody": Keep(files=frozenset({file}))}, dry_run=True)
+    rows = {each.holder: (each.entries, each.bytes) for each in freed.kept}
+    assert rows == {
+        "somebody": (1, 4),
+        f"the lock of cv in {tmp_path}": (1, 4),
+        f"a running build (process {os.getpid()})": (1, freed.held - 4),
+    }
+
+
+def test_a_root_of_another_checkout_is_damaged(store: LocalStore, tmp_path: Path) -> None:
+    """A bit that flips in the name of a checkout must not make its root look like that of one that is gone."""
+    store.add_root(tmp_path, "cv", Keep())
+    (root,) = store.layout.roots.iterdir()
+    root.write_text(root.read_text().replace(str(tmp_path), f"{tmp_path}x"))
+    with pytest.raises(StoreError, match="is damaged"):
+        store.gc(Keep())
+    assert [damage.kind for damage in store.verify(silent)] == ["root"]

@@ -171,16 +171,19 @@ def fetch_git(locked: LockedGit, *, store: TreeStore, git: GitProgram, emit: Lis
     waiting = once(emit, Waiting(name=locked.key, doing="fetches"))
     with store.alone(digest({"checkout": locked.tree}), waiting):
         # Whoever was waited for has most likely brought it.
-        return store.tree(locked.tree) or add_checkout(
-            locked.key,
-            locked.urls,
-            locked.commit,
-            locked.submodules,
-            store=store,
-            git=git,
-            emit=emit,
-            accept=accept,
-        )[1]
+        return (
+            store.tree(locked.tree)
+            or add_checkout(
+                locked.key,
+                locked.urls,
+                locked.commit,
+                locked.submodules,
+                store=store,
+                git=git,
+                emit=emit,
+                accept=accept,
+            )[1]
+        )
 
 
 def add_checkout(

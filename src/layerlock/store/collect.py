@@ -143,7 +143,9 @@ def _rubbish(layout: Layout, roots: list[Root], abandoned: list[tuple[Path, int]
 def _doomed(contents: Contents, keep: Keep) -> Iterator[_Doomed]:
     """What is not kept: files; trees with the records of the builds that made them; records and logs of others."""
     built = {
-        record.output for record in contents.records if not record.damaged and record.resolved in keep.realisations
+        record.output
+        for record in contents.records
+        if not record.damaged and record.resolved in keep.realisations
     }
     trees = {unsri(text) for text in keep.trees | built}
     planned = {record.planned for record in contents.records if record.resolved in keep.realisations}
@@ -156,7 +158,9 @@ def _doomed(contents: Contents, keep: Keep) -> Iterator[_Doomed]:
         if digest in going:
             with_tree.setdefault(digest, []).append(record.path)
         else:
-            yield _Doomed(paths=(record.path,), used=contents.used(record.path), bytes=contents.size(record.path))
+            yield _Doomed(
+                paths=(record.path,), used=contents.used(record.path), bytes=contents.size(record.path)
+            )
     for log in contents.logs:
         if log.stem not in planned:
             yield _Doomed(paths=(log,), used=contents.used(log), bytes=contents.size(log))

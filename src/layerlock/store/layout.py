@@ -46,13 +46,14 @@ class Layout:
         for folder in FOLDERS:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         # Trees hold both kinds of names: those of one would silently come out as something else.
-        if (self.root / FOLDERS[0].upper()).exists():
+        other = self.root / FOLDERS[0].upper()
+        if other.exists() and other.samefile(self.root / FOLDERS[0]):
             raise _unfit(self.root, "does not tell upper from lower case")
         if new:
             self._try_links()
 
     def _try_links(self) -> None:
-        probe = self.tmp / f".probe-{secrets.token_hex(6)}"
+        probe = self.root / f".probe-{secrets.token_hex(6)}"
         try:
             probe.symlink_to("nowhere")
             probe.unlink()

@@ -130,7 +130,9 @@ def _check(kind: Kind, path: Path, layout: Layout) -> Iterator[Damage]:
                     yield Damage(path=path, kind=kind, problem=problem, outward=outward)
         case "realisation" | "planned":
             found = read_realisation(path)
-            if found is not None and path.stem != (found.resolved if kind == "realisation" else found.planned):
+            if found is not None and path.stem != (
+                found.resolved if kind == "realisation" else found.planned
+            ):
                 yield Damage(path=path, kind=kind, problem=f"{path} is damaged: it tells of another build")
         case "root":
             if path.suffix == ".json":

@@ -20,12 +20,10 @@ from layerlock.workflows.driver import Driver
 def needed(lock: Lock, store: LocalStore) -> Keep:
     """Give what a lock needs: its sources, its recorded outputs, and what was built of its derivations."""
     built = [store.planned(derivation.planned) for derivation in lock.derivations]
-    recorded = frozenset(derivation.output for derivation in lock.derivations if derivation.output is not None)
-    return (
-        sources(lock.sources)
-        | outputs(made for made in built if made is not None)
-        | Keep(trees=recorded)
+    recorded = frozenset(
+        derivation.output for derivation in lock.derivations if derivation.output is not None
     )
+    return sources(lock.sources) | outputs(made for made in built if made is not None) | Keep(trees=recorded)
 
 
 def sources(pins: Iterable[LockedSource]) -> Keep:
