@@ -374,3 +374,9 @@ def test_measurements(backend: Backend, spec: Specs) -> None:
     assert 80 << 20 <= outcome.peak_memory < 160 << 20
     assert 0.4 < outcome.cpu_seconds < 2
     assert outcome.seconds > 1.1
+
+
+def test_control_groups_have_no_names_inside(backend: Backend, spec: Specs) -> None:
+    for _ in range(2):
+        rows = [line.split(":", 2) for line in backend(spec("cat", "/proc/self/cgroup")).lines]
+        assert {row[2] for row in rows} == {"/"}

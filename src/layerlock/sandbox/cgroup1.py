@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from layerlock.sandbox.groups import (
+    OUTER,
     NoControl,
     Reading,
     make_group,
@@ -55,7 +56,7 @@ class Cgroup1:
             put(self.memory / "memory.swappiness", 0)
         with contextlib.suppress(NoControl):
             self.pids = make_group(own_group("cgroup", "pids"))
-            put(self.pids / "pids.max", self.limits.processes)
+            put(self.pids / "pids.max", self.limits.processes + OUTER)
         with contextlib.suppress(NoControl):
             self.processor = make_group(own_group("cgroup", "cpuacct"))
 

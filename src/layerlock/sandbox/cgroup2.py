@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from layerlock.sandbox.groups import NoControl, Reading, make_group, own_group, put, remove_group, table
+from layerlock.sandbox.groups import (
+    OUTER,
+    NoControl,
+    Reading,
+    make_group,
+    own_group,
+    put,
+    remove_group,
+    table,
+)
 from layerlock.sandbox.processes import Processes, Usage
 from layerlock.sandbox.spec import Limits
 
@@ -37,7 +46,7 @@ class Cgroup2:
             with contextlib.suppress(NoControl):
                 put(made.group / "memory.oom.group", 1)
             with contextlib.suppress(NoControl):
-                put(made.group / "pids.max", limits.processes)
+                put(made.group / "pids.max", limits.processes + OUTER)
         except NoControl:
             made.close()
             raise

@@ -14,6 +14,8 @@ from pathlib import Path
 _COUNTER = itertools.count(1)
 _PREFIX = "layerlock-"
 _PATIENCE = 5.0
+OUTER = 1
+"""Processes in a group that are not the sandbox's own: bubblewrap's outer one."""
 
 
 class NoControl(Exception):

@@ -1,11 +1,11 @@
 """Starting bubblewrap with every limit in place before anything runs inside, and ending it for good.
 
 The start is gated by the system call filter: bubblewrap reads it from a pipe as its last act before it
-starts the command. The driver learns the process id from bubblewrap's status pipe, moves the process into
-its control group, sets its limits and only then sends the filter. If the driver dies before, the pipe ends
-early, an empty filter is refused by the kernel and the sandbox never comes to life; from then on the warden
-and PR_SET_PDEATHSIG end it. (`--block-fd` would do for gating, but lets the command run when the driver is
-gone.)
+starts the command. The driver moves bubblewrap into its control group before it tells what to make, learns
+the sandbox's process id from the status pipe, sets its limits and only then sends the filter. If the driver
+dies before, the pipe ends early, an empty filter is refused by the kernel and the sandbox never comes to
+life; from then on the warden and PR_SET_PDEATHSIG end it. (`--block-fd` would do for gating, but lets the
+command run when the driver is gone.)
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def launched(
     admit: Callable[[int], None],
     terminal: bool = False,
 ) -> Iterator[Sandbox]:
-    """Start a sandbox with the given standard streams; `admit(pid)` runs before anything in it does.
+    """Start a sandbox with the given standard streams; `admit(pid)` is called with bubblewrap's own process before
+    that makes anything: what it is admitted to holds the sandbox too.
 
     At the end of the context everything in it is dead, whatever happened. `terminal` makes the first
     stream, a terminal, the controlling one.
@@ -131,11 +132,12 @@ def launched(
         files = {path: _held(stack, data) for path, data in identity(spec.uid, spec.gid)}
         status, status_in = _pipe(stack)
         gate_out, gate = _pipe(stack)
-        words = [*options(spec, plan_of(spec), files), "--json-status-fd", str(status_in.fileno())]
-        words += ["--seccomp", str(gate_out.fileno())]
-        arguments = _held(stack, b"".join(word.encode() + b"\0" for word in words))
+        words = options(spec, plan_of(spec), files)
+        arguments, told = _pipe(stack)
+        # The gate is no part of what comes through the pipe: a driver that dies half-way leaves it shut.
+        gated = ("--json-status-fd", str(status_in.fileno()), "--seccomp", str(gate_out.fileno()))
         process = subprocess.Popen(
-            [*program.command, "--args", str(arguments), "--", *spec.argv],
+            [*program.command, *gated, "--args", str(arguments.fileno()), "--", *spec.argv],
             executable=stack.enter_context(executable(program)),
             stdin=streams[0],
             stdout=streams[1],
@@ -145,19 +147,24 @@ def launched(
             umask=0o022,
             process_group=None if terminal else group,
             start_new_session=terminal,
-            pass_fds=(*files.values(), status_in.fileno(), gate_out.fileno(), arguments),
+            pass_fds=(*files.values(), status_in.fileno(), gate_out.fileno(), arguments.fileno()),
             # Only ever for `shell`, which has no threads: a function to call after the fork needs that.
             preexec_fn=_own_terminal if terminal else None,  # noqa: PLW1509 - see above
         )
         stack.callback(_reap, process)
-        status_in.close()
-        gate_out.close()
+        for inner in (status_in, gate_out, arguments):
+            inner.close()
+        # Before bubblewrap has read what to make: the sandbox's view of control groups begins where it is then, and
+        # shows no name that would be another one in every build.
+        admit(process.pid)
+        with contextlib.suppress(BrokenPipeError):
+            told.write(b"".join(word.encode() + b"\0" for word in words))
+        told.close()
         first, descriptor = _first(stack, status.fileno())
         sandbox = Sandbox(process=process, first=first, descriptor=descriptor, status=status.fileno())
         stack.callback(_end, sandbox)
         _limit(first, spec.limits)
         watch(first)
-        admit(first)
         with contextlib.suppress(BrokenPipeError):
             gate.write(_ALLOW)
         gate.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerlock.sandbox.groups import NoControl, make_group, own_group, put, remove_group, table
+from layerlock.sandbox.groups import OUTER, NoControl, make_group, own_group, put, remove_group, table
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Pids:
             with contextlib.suppress(NoControl), contextlib.ExitStack() as undo:
                 group = make_group(parent())
                 undo.callback(remove_group, group)
-                put(group / "pids.max", processes)
+                put(group / "pids.max", processes + OUTER)
                 undo.pop_all()
                 return cls(group=group)
         return cls(group=None)
