@@ -14,7 +14,8 @@ from .conftest import Backend, Specs, python
 pytestmark = pytest.mark.sandbox
 
 # Everything but /proc, whose entries differ with the kernel's mood: type, mode, owner, link target, and contents of
-# the small files below /etc. Supplementary groups are those of whoever runs the driver, and differ with that already.
+# the small files below /etc. Supplementary groups are left out: they are those of the user who runs the driver, and
+# differ already with that.
 LISTING = """
 import json, os, stat
 found = {}

@@ -7,10 +7,11 @@ import select
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
+from layerlock.sandbox.engine.station import Station
 from layerlock.sandbox.program import Program
 from layerlock.sandbox.spec import SandboxSpec
 
@@ -21,14 +22,43 @@ pytestmark = pytest.mark.sandbox
 DRIVER = """
 from pathlib import *
 from layerlock.sandbox.run import shell
+from layerlock.sandbox.engine.station import Station
 from layerlock.sandbox.program import Program
 from layerlock.sandbox.spec import *
 print("status", shell({spec!r}, program={program!r}))
 """
 
 
-def _code(spec: SandboxSpec, program: Program) -> list[str]:
-    return [sys.executable, "-c", DRIVER.format(spec=spec, program=program)]
+DOCKER = """
+from pathlib import *
+from layerlock.sandbox.docker import connect
+from layerlock.sandbox.engine.image import Images
+from layerlock.sandbox.engine.layout import Way
+from layerlock.sandbox.engine.shell import shell
+from layerlock.sandbox.engine.station import Station
+from layerlock.sandbox.program import pinned
+from layerlock.sandbox.spec import *
+engine = connect({variables})
+images = Images(engine=engine, pin=pinned({machine!r}), folder={folder!r})
+print("status", shell({spec!r}, station=Station(engine=engine, images=images, way={way!r})))
+"""
+Code = Callable[[SandboxSpec], list[str]]
+
+
+@pytest.fixture(params=["bwrap", "docker"])
+def code(request: pytest.FixtureRequest) -> Code:
+    """Give the command of a driver that opens a shell, for either sandbox."""
+    if request.param == "bwrap":
+        program: Program = request.getfixturevalue("program")
+        return lambda spec: [sys.executable, "-c", DRIVER.format(spec=spec, program=program)]
+    station: Station = request.getfixturevalue("open_stations")(bind=True)
+    facts = {
+        "variables": request.getfixturevalue("engine_variables"),
+        "machine": station.images.pin.machine,
+        "folder": station.images.folder,
+        "way": station.way,
+    }
+    return lambda spec: [sys.executable, "-c", DOCKER.format(spec=spec, **facts)]
 
 
 def _until(terminal: int, wanted: bytes, seconds: float = 15.0) -> bytes:
@@ -44,10 +74,10 @@ def _until(terminal: int, wanted: bytes, seconds: float = 15.0) -> bytes:
     return said
 
 
-def test_a_shell_on_a_terminal(spec: Specs, program: Program) -> None:
+def test_a_shell_on_a_terminal(spec: Specs, code: Code) -> None:
     outer, inner = os.openpty()
     process = subprocess.Popen(
-        _code(spec("bash", "--norc", "-i", interactive=True), program),
+        code(spec("bash", "--norc", "-i", interactive=True)),
         stdin=inner,
         stdout=inner,
         stderr=inner,
@@ -69,9 +99,9 @@ def test_a_shell_on_a_terminal(spec: Specs, program: Program) -> None:
         os.close(outer)
 
 
-def test_without_a_terminal_the_streams_are_handed_in(spec: Specs, program: Program, tmp_path: Path) -> None:
+def test_without_a_terminal_the_streams_are_handed_in(spec: Specs, code: Code) -> None:
     done = subprocess.run(
-        _code(spec("sh", "-c", "read x; echo got $x; exit 4"), program),
+        code(spec("sh", "-c", "read x; echo got $x; exit 4")),
         input="words\n",
         capture_output=True,
         text=True,

@@ -175,9 +175,14 @@ class Engine:
             self._client.exec_resize(process, height=rows, width=columns)
 
     def status(self, process: str) -> int:
-        """Give the exit status of a further process that has ended."""
-        with self._asked("tell of a process"):
-            return int(self._client.exec_inspect(process).get("ExitCode") or 0)
+        """Give the exit status of a further process whose streams have ended, as soon as it is known."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            with self._asked("tell of a process"):
+                said = self._client.exec_inspect(process)
+            if not said.get("Running") or time.monotonic() > until:
+                return int(said.get("ExitCode") or 0)
+            time.sleep(0.02)
 
     def labelled(self) -> dict[str, str]:
         """Give the label of every container that a driver made, by the container's id."""

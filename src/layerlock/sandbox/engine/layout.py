@@ -66,10 +66,13 @@ echo ended >&2
 printf '\001%s' "$go"
 wait
 """.replace("{run}", f"{GIVEN}/{_RUN}")
-# The same for a shell, whose streams are those of its own process in the container.
+# The same for a shell, whose streams are those of its own process in the container. bubblewrap dies with its parent,
+# which must not be the engine's helper: that one goes away as soon as the process has started. A signal from the
+# terminal is for the sandbox.
 SHELL = r"""
 cd /
-exec "$@" 3>/dev/null 4<{run}/0 5<{run}/1 6<{run}/2 7<{run}/3 8<{run}/4 9<{run}/arguments
+trap : INT QUIT
+"$@" 3>/dev/null 4<{run}/0 5<{run}/1 6<{run}/2 7<{run}/3 8<{run}/4 9<{run}/arguments
 """.replace("{run}", f"{GIVEN}/{_RUN}")
 _STATUS, _FIRST, _ARGUMENTS = 3, 4, 9
 

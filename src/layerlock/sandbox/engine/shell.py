@@ -45,7 +45,8 @@ def shell(spec: SandboxSpec, *, station: Station) -> int:
                     _carry(streams)
             else:
                 _carry_plain(streams)
-        return station.engine.status(process)
+            # Before the streams are closed: an engine kills a process whose streams go away.
+            return station.engine.status(process)
 
 
 @contextlib.contextmanager
