@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import pytest
 
-from layerlock.errors import BuildFailed, OutOfMemory, PatchFailed
+from layerlock.errors import BuildFailed, OutOfMemory, PatchFailed, SandboxUnavailable
 from layerlock.events import BuildFinished
 from layerlock.model.derivation import Realisation
 from layerlock.sandbox.engine.layout import Way
 from layerlock.sandbox.engine.station import Station
 from layerlock.workflows.building import build_package
-from layerlock.workflows.driver import Docker, Driver
+from layerlock.workflows.driver import Bubblewrap, Docker, Driver, FirstThatWorks
 
 from .conftest import Bench
 from .test_realise import script
@@ -73,3 +73,29 @@ def test_a_guest_scripts_report_comes_back(bench: Bench, engine_host: str, how: 
     bench.edit("sources/tiny-c/tiny.c", lambda text: text.replace("return 41", "return 40"))
     with pytest.raises(PatchFailed, match=r"tiny\.c"):
         build_package(by_docker(bench, engine_host, how), "tiny-c")
+
+
+def test_without_an_engine_nothing_is_built(bench: Bench, tmp_path: Path) -> None:
+    bench.edit("recipes/packages/tiny-c.toml", lambda text: text.replace("-Os", "-O1 -DNOWHERE"))
+    nowhere = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none"}
+    with pytest.raises(SandboxUnavailable, match="there is no docker engine at unix://"):
+        build_package(bench.driver(sandbox="docker", environment=nowhere), "tiny-c")
+
+
+def test_docker_is_used_where_bubblewrap_does_not_work(bench: Bench, engine_host: str) -> None:
+    bench.edit("recipes/packages/tiny-c.toml", lambda text: text.replace("-Os", "-O1 -DELSEWHERE"))
+    driver = by_docker(bench, engine_host, "mounted")
+    either = replace(driver, sandbox=FirstThatWorks(Bubblewrap(_refuse), driver.sandbox))
+    made, _ = build_package(either, "tiny-c")
+    assert made.size > 0
+
+
+def test_where_neither_works_both_reasons_are_told() -> None:
+    neither = FirstThatWorks(Bubblewrap(_refuse), Docker(_refuse))
+    with pytest.raises(SandboxUnavailable, match="not here; not here") as caught:
+        neither.prepare()
+    assert caught.value.hint == "look elsewhere"
+
+
+def _refuse() -> NoReturn:
+    raise SandboxUnavailable("not here", hint="look elsewhere")

@@ -29,6 +29,8 @@ from layerlock.sandbox.program import Program, hosts_own, pinned, unpacked
 from layerlock.sandbox.run import run
 from layerlock.sandbox.spec import Limits, Mount, Outcome, SandboxSpec
 
+from .engines import without_docker
+
 TOOLS = "bash cat chmod dd env head id ln ls mkdir mkfifo setsid sh sleep touch yes"
 STDLIB = Path(sysconfig.get_path("stdlib"))
 PYTHON = Path(os.path.realpath(sys.executable))
@@ -192,10 +194,10 @@ def shell_debs(tmp_path_factory: pytest.TempPathFactory, unpacked_debs: Path | N
     """The pinned packages with the shell that starts the program in containers."""
     pin = pinned(platform.machine())
     if pin is None or unpacked_debs is None:
-        pytest.skip("apt does not give the pinned packages")
+        without_docker("apt does not give the pinned packages")
     tree = _downloaded(pin.shell_debs, tmp_path_factory.mktemp("shell"))
     if tree is None:
-        pytest.skip("apt does not give the pinned shell")
+        without_docker("apt does not give the pinned shell")
     shutil.copytree(unpacked_debs, tree, symlinks=True, dirs_exist_ok=True)
     return tree
 

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.docker import connect
@@ -19,6 +22,13 @@ _START = 60.0
 
 class NoEngine(Exception):
     """There is none, and none can be started; says why."""
+
+
+def without_docker(reason: str) -> NoReturn:
+    """Skip what needs an engine; where LAYERLOCK_TESTS_REQUIRE names `docker`, as in CI, fail."""
+    if "docker" in os.environ.get("LAYERLOCK_TESTS_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @contextmanager

@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from docker import APIClient
+from docker.errors import NotFound
 
 from layerlock.sandbox.docker import LABEL
 from layerlock.sandbox.engine.lifetime import own_label, sweep
@@ -50,19 +53,13 @@ except KeyboardInterrupt:
 class Leftovers:
     """What an engine holds now that it did not hold before."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    def __init__(self, client: APIClient) -> None:
+        self._client = client
         self._before = self._listed()
 
     def _listed(self) -> set[str]:
-        found = set()
-        for what in (["ps", "-aq", "--no-trunc"], ["volume", "ls", "-q"]):
-            done = subprocess.run(
-                ["docker", *what], env={"PATH": "/usr/local/bin:/usr/bin:/bin", **self._variables},
-                capture_output=True, text=True, check=True, timeout=60,
-            )  # fmt: skip
-            found |= set(done.stdout.split())
-        return found
+        containers = {each["Id"] for each in self._client.containers(all=True)}
+        return containers | {each["Name"] for each in self._client.volumes()["Volumes"] or ()}
 
     def now(self) -> set[str]:
         """List containers and volumes that came since."""
@@ -79,9 +76,17 @@ class Leftovers:
 
 
 @pytest.fixture
-def leftovers(engine_variables: dict[str, str]) -> Leftovers:
+def client(engine_host: str) -> Iterator[APIClient]:
+    """Give a client of the tests' own."""
+    made = APIClient(engine_host, version="auto")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def leftovers(client: APIClient) -> Leftovers:
     """Tell what comes and stays."""
-    return Leftovers(engine_variables)
+    return Leftovers(client)
 
 
 def _unique() -> str:
@@ -207,28 +212,19 @@ def test_a_driver_killed_during_the_start_leaves_nothing_that_runs(
 
 
 @pytest.fixture
-def idle(open_stations: Stations, engine_variables: dict[str, str]) -> Iterator[Callable[[str], str]]:
+def idle(open_stations: Stations, client: APIClient) -> Iterator[Callable[[str], str]]:
     """Make containers with a label, never started."""
-    station = open_stations(bind=True)
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **engine_variables}
+    image = open_stations(bind=True).images.bare()
     made: list[str] = []
 
     def make(label: str) -> str:
-        words = ["docker", "create", "--network", "none", "--label", f"{LABEL}={label}"]
-        done = subprocess.run(
-            [*words, station.images.bare(), "x"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        made.append(done.stdout.strip())
+        made.append(client.create_container(image, ["x"], labels={LABEL: label})["Id"])
         return made[-1]
 
     yield make
     for container in made:
-        station.engine.remove(container)
+        with suppress(NotFound):
+            client.remove_container(container)
 
 
 def test_only_containers_of_dead_drivers_are_swept(
@@ -253,4 +249,4 @@ def test_no_descriptor_is_left_open(docker: Backend, spec: Specs) -> None:
     before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
     for _ in range(3):
         docker(spec("sh", "-c", "echo x"))
-    assert len(list(Path("/proc/self/fd").iterdir())) <= len(before)
+    assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before

@@ -49,8 +49,20 @@ class Engine:
 
     def __init__(self, address: str, settings: Mapping[str, Any], version: str) -> None:
         self.address = address
+        self._settings = settings
+        self._version = version
         self._client = _client(settings, version, _CALL)
         self._transfer = _client(settings, version, _TRANSFER)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Engine]:
+        """Lend the same engine over connections of its own: the library keeps one open for every container's id."""
+        own = Engine(self.address, self._settings, self._version)
+        try:
+            yield own
+        finally:
+            own._client.close()
+            own._transfer.close()
 
     def machine(self) -> str:
         """Give the engine's processor as `uname -m` calls it."""

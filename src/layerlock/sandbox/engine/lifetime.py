@@ -88,6 +88,12 @@ def running(engine: Engine, container: Container) -> Iterator[Running]:
         SandboxUnavailable: the engine refuses it.
         BuildFailed: a mount's source does not exist.
     """
+    with engine.session() as own, _made(own, container) as held:
+        yield held
+
+
+@contextlib.contextmanager
+def _made(engine: Engine, container: Container) -> Iterator[Running]:
     made = engine.create(container, own_label())
     try:
         with contextlib.closing(engine.attach(made)) as tie:

@@ -67,7 +67,7 @@ def _followed(
     returned: tuple[Returned, ...],
     cancel: threading.Event | None,
 ) -> Outcome:
-    watch = Watch(engine=station.engine, container=held.id, loader=station.images.loader, limits=spec.limits)
+    watch = Watch(engine=held.engine, container=held.id, loader=station.images.loader, limits=spec.limits)
     report = _Report(watch=watch)
     over = threading.Event()
     with _guarded(spec, held, watch, _size(spec, held, returned, over), cancel) as guard:
@@ -173,7 +173,7 @@ def _bring_back(
             strict = each.inside not in ("/build", "/tmp")  # noqa: S108 - inside
             most = spec.limits.output_bytes if each.inside == "/out" else _ANY
             try:
-                received(station.engine.fetch(held.id, each.place), each.target, most=most, strict=strict)
+                received(held.engine.fetch(held.id, each.place), each.target, most=most, strict=strict)
             except TooLarge:
                 guard.end("output_overflow")
                 return
@@ -188,7 +188,7 @@ def _bring_files(station: Station, held: Running, place: Returned) -> None:
         if folder == place.inside:
             contents = None
             with contextlib.suppress(Missing):
-                contents = single(station.engine.fetch(held.id, f"{place.place}/{name}"), most=_SMALL)
+                contents = single(held.engine.fetch(held.id, f"{place.place}/{name}"), most=_SMALL)
             if contents is not None:
                 remove_tree(place.target / name)
                 (place.target / name).write_bytes(contents)

@@ -38,15 +38,15 @@ def shell(spec: SandboxSpec, *, station: Station) -> int:
     command = shell_command(spec, shell=images.shell, program=images.program)
     terminal = sys.stdin.isatty()
     with running(station.engine, planned) as held:
-        process, streams = station.engine.execute(held.id, command, station.way.user, terminal=terminal)
+        process, streams = held.engine.execute(held.id, command, station.way.user, terminal=terminal)
         with contextlib.closing(streams):
             if terminal:
-                with _raw(lambda rows, columns: station.engine.resize(process, rows, columns)):
+                with _raw(lambda rows, columns: held.engine.resize(process, rows, columns)):
                     _carry(streams)
             else:
                 _carry_plain(streams)
             # Before the streams are closed: an engine kills a process whose streams go away.
-            return station.engine.status(process)
+            return held.engine.status(process)
 
 
 @contextlib.contextmanager
