@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerlock.errors import HostileOutput, UnsafeArchive
+from layerlock.errors import HostileOutput, SandboxUnavailable, UnsafeArchive
 from layerlock.io.archives import MTIME
 from layerlock.io.atomic import remove_tree
 from layerlock.io.decompress import Damaged
@@ -119,6 +119,7 @@ def received(pieces: Iterator[bytes], target: Path, *, most: int, strict: bool) 
 
     Raises:
         HostileOutput: something in the tree must not be taken out.
+        SandboxUnavailable: it ends early.
         TooLarge: its files have more than `most` bytes.
     """
     fresh = target.with_name(f"{target.name}.returned")
@@ -173,7 +174,7 @@ def _write(pieces: Iterator[bytes], folder: Path, caps: Caps, strict: bool) -> N
             if strict:
                 raise HostileOutput(error.message, hint=_HINT) from error
         except Damaged as error:
-            raise OSError(f"the engine's archive is damaged: {error}") from error
+            raise SandboxUnavailable(f"the engine did not give the output whole: {error}") from error
 
 
 class _Counted:
@@ -206,8 +207,11 @@ def _member(writer: TreeWriter, reader: TarReader, member: Member) -> None:
 
 
 def _parts(name: bytes) -> Parts:
-    """Give a member's path below the top folder."""
-    return tuple(part for part in name.split(b"/") if part not in (b"", b"."))[1:]
+    """Give a member's path below the top folder. Raises UnsafeArchive for one that leads elsewhere."""
+    raw = tuple(name.split(b"/"))
+    if b".." in raw or b"\0" in name or name.startswith(b"/"):
+        raise UnsafeArchive(f"the output's {os.fsdecode(name)!a} is no path inside of it")
+    return tuple(part for part in raw if part not in (b"", b"."))[1:]
 
 
 _HINT = "remove it at the end of the build's script, or have the script make something plain of it"
