@@ -87,10 +87,15 @@ def realise(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Re
         told()
 
     with workshop.store.alone(order.resolved, waiting):
-        return reuse(order, workshop) or _build(order, workshop, sources)
+        return reuse(order, workshop) or build(order, workshop, sources)
 
 
-def _build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Realisation:
+def build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Realisation:
+    """Build a derivation, whatever the store has of it already, and register its output.
+
+    Raises:
+        LayerlockError: the build failed; the store holds nothing of it but the log.
+    """
     derivation, store = order.derivation, workshop.store
     resolved = order.resolved
     log = store.log_path(order.planned)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from layerlock.build.one import Order, realise
+from layerlock.build.one import Order, build
 from layerlock.build.workshop import Capacity, Workshop
 from layerlock.errors import LayerlockError
 from layerlock.model.derivation import Derivation
@@ -44,7 +44,7 @@ def rebuild_all(
 def _rebuild(order: Order, workshop: Workshop, sources: Sources) -> Rebuilt:
     name = order.derivation.name
     try:
-        made = realise(order, workshop, sources(order.derivation))
+        made = build(order, workshop, sources(order.derivation))
     except LayerlockError as error:
         return Rebuilt(name=name, reason=error.message)
     return Rebuilt(name=name, output=made.output, size=made.size)

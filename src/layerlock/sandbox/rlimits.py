@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-
 from layerlock.sandbox.spec import Limits
 
 _MIB = 1024 * 1024
-_ROOM = 256
-_ROOM_BESIDE_OTHERS = 4096
+_ROOM = 4096
 # (name, soft, hard), the names as setrlimit(2) has them after RLIMIT_. gcc raises its stack to 64 MiB where it may.
 _FIXED = (
     ("core", 0, 0),
@@ -24,14 +20,8 @@ _FIXED = (
 
 def rlimits(limits: Limits) -> tuple[tuple[str, int, int], ...]:
     """Give (name, soft, hard) of every resource limit."""
-    # Above the limit: this one is only there to brake a fork bomb of an ordinary user until the guard sees it, and a
-    # command that it refuses would fail without a word of why. Where the sandbox's processes are counted by
-    # themselves, a little room does; else all of the user's are counted, and each build may need room for the rest.
-    most_processes = limits.processes + (_ROOM if _counted_apart() else _ROOM_BESIDE_OTHERS)
+    # Far above the limit: this one is only there to brake a fork bomb until the guard or a pids group sees it, and a
+    # command that it refuses would fail without a word of why. Kernels before 5.14 count all of the user's processes,
+    # so that each build needs room for the rest; programs see the number, which therefore is one for all kernels.
+    most_processes = limits.processes + _ROOM
     return (*_FIXED, ("nproc", most_processes, most_processes))
-
-
-def _counted_apart() -> bool:
-    """Say whether this kernel counts the processes of a user namespace by themselves, as Linux 5.14 and later do."""
-    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
