@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from layerlock.events import (
     BuildLine,
+    BuildReused,
     BuildStarted,
     BuildStep,
     Event,
@@ -11,8 +12,10 @@ from layerlock.events import (
     FetchProgressed,
     FetchStarted,
     PlanMade,
+    Waiting,
 )
 from layerlock.ui.board import RATE_WINDOW, Board
+from layerlock.ui.lines import describe
 from tests.ui.script import P, R, events
 
 
@@ -69,6 +72,17 @@ def test_plans_add_up() -> None:
             PlanMade(name=name, derivations=(name,), to_build=(name,), to_fetch=2, fetch_bytes=10), 0.0
         )
     assert (board.to_build, board.to_fetch, board.fetch_bytes) == (2, 4, 20)
+
+
+def test_a_build_that_another_driver_has_in_hand_is_shown_as_waited_for() -> None:
+    board = Board()
+    board.apply(PlanMade(name="cv", derivations=("x",), to_build=("x",), to_fetch=0, fetch_bytes=0), 0.0)
+    event = Waiting(name="x", doing="builds")
+    board.apply(event, 1.0)
+    assert (board.builds["x"].step, list(board.waiting)) == ("waiting for another driver", [])
+    assert str(describe(event)) == "waiting  x: another driver builds it"
+    board.apply(BuildReused(name="x", planned=P, resolved=R, output=""), 2.0)
+    assert (board.builds, board.built) == ({}, 1)
 
 
 def test_stray_events_do_no_harm() -> None:

@@ -71,8 +71,8 @@ def _lines(call: Call, freed: Freed, *, dry_run: bool) -> list[str]:
     said = "would free" if dry_run else "freed"
     text = f"{said} {size(freed.bytes)} in {count(len(freed.entries), 'entry', 'entries')} of {call.store}"
     lines = [*listed, f"{text}, which then holds {size(freed.held)}"]
-    if dry_run and freed.kept:
-        rows = [(k.holder, count(k.entries, "entry", "entries"), size(k.bytes)) for k in freed.kept]
+    rows = [(k.holder, count(k.entries, "entry", "entries"), size(k.bytes)) for k in freed.kept if k.entries]
+    if dry_run and rows:
         lines += ["kept, in part by several at once:", table(rows, right=frozenset({1, 2}), indent="  ")]
     return lines
 
