@@ -72,6 +72,10 @@ def test_kinds_of_schemas_are_those_of_the_model() -> None:
             ("build", "program", "--jobs", "0"),
             "error: argument --jobs: must be a whole number of at least 1, not '0'\n",
         ),
+        (
+            ("build", "program", "--sandbox", "podman"),
+            "error: argument --sandbox: invalid choice: 'podman' (choose from ",
+        ),
         (("gc", "--max-size", "20"), "error: argument --max-size: must be a size such as `90 MB` or `3 GiB`"),
         (("hash", "nowhere"), "error: there is no nowhere\n"),
         (("schema", "packge"), "error: argument KIND: invalid choice: 'packge'"),
@@ -103,6 +107,12 @@ def test_no_repository(layerlock: Run, tmp_path: Path) -> None:
     done = layerlock("show", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith("hint: start layerlock in a recipe repository, or name one with --repo DIR\n")
+
+
+def test_wrong_sandbox_in_the_environment(layerlock: Run) -> None:
+    done = layerlock("build", "program", LAYERLOCK_SANDBOX="podman")
+    assert done.returncode == 2
+    assert done.stderr == "error: LAYERLOCK_SANDBOX must be one of auto, bwrap, docker, not 'podman'\n"
 
 
 def test_wrong_job_count_in_the_environment(layerlock: Run) -> None:
