@@ -78,6 +78,7 @@ def test_findings_come_worst_first_with_place_and_remedy(audit: Command) -> None
         f"demo: 1 error, 1 note by {sum(check.needs != 'network' for check in CHECKS)} checks",
         "not built here, so its contents were not looked at: demo",
         "checks that need the network did not run; --online adds them",
+        "vulnerabilities were not looked up; --osv names a database",
         "",
     ]
     assert done.stderr.startswith("error: the audit found 1 error\nhint: ")
