@@ -58,7 +58,7 @@ HIDDEN = """\
 { id; umask; cat /proc/sys/kernel/hostname; date +%Z; env | grep -v LAYERLOCK_JOBS | sort; ulimit -a; pwd
   ls -A / /dev /dev/shm /tmp /build
   stat -c '%U %a %h %F' /build /out /tmp /dev/shm /usr/bin/gcc
-  find /build /layerlock -printf '%M %n %u %p\\n' | grep -v vary.so | sort; } > /out/told
+  find /build /layerlock -printf '%M %n %u %p\\n' | grep -v /vary | sort; } > /out/told
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from layerlock.errors import UsageError
 from layerlock.events import BuildStarted, Checked, CheckStarted
-from layerlock.reproduce.variations.catalogue import NAMES
+from layerlock.reproduce.variations.catalogue import VARIATIONS
 from layerlock.workflows.building import build_layer, build_package, record_layer
 from layerlock.workflows.checking import Asked, Check, check
 from layerlock.workflows.locking import lock_layer
@@ -25,6 +25,8 @@ from tests.check.conftest import HIDDEN, TELLTALES, Telltale
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 NONE = Asked(variations=())
+# What a check takes by itself; `instructions` has tests of its own.
+NAMES = tuple(variation.name for variation in VARIATIONS if not variation.named)
 
 
 def checked(bench: Bench, name: str, asked: Asked) -> Check:

@@ -20,7 +20,8 @@ HELP = Help(
     about="Rebuilds the derivations of a layer or package in a process and a store of its own, with what the store "
     "has as inputs, and compares the outputs with what the store and the lock hold. The rebuild differs from the "
     "first build by variations: another clock, another order of directories, another processor and kernel as "
-    "programs see them, another user, host name, locale and more; --list names them. Where an output differs, "
+    "programs see them, another user, host name, locale and more; --list names them. One has to be named: under "
+    "`instructions` every dynamic program runs in an emulator of an older processor. Where an output differs, "
     "further runs find out whether it does so by itself, or which variations make the difference. A derivation "
     "matches, mismatches, or is inconclusive where it could not be rebuilt or compared. Smoke tests are left out: "
     "what they leave is how long they took.",
@@ -29,6 +30,7 @@ HELP = Help(
         "layerlock check cv",
         "layerlock check cv numpy --vary clock directory-order",
         "layerlock check cv --each --json",
+        "layerlock check cv gcc-runtime --vary instructions",
         "layerlock check cv --vary none",
     ),
     related=("build", "diff", "verify"),
@@ -45,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--vary",
         nargs="+",
         metavar="VARIATION",
-        help="variations by name, `all` of them that can be had here (if left out), or `none`",
+        help="variations by name, `all` that can be had here but `instructions` (if left out), or `none`",
     )
     parser.add_argument("--each", action="store_true", help="one run for each variation, not one for all")
     parser.add_argument(
@@ -148,9 +150,22 @@ def _list(call: Call) -> int:
         user=True,
     )
     can = availability(host)
-    rows = [(each.name, each.changes, f"not here: {each.obstacle}" if each.obstacle else "") for each in can]
+    rows = [
+        (
+            each.name,
+            f"{each.changes} (only if named)" if each.named else each.changes,
+            f"not here: {each.obstacle}" if each.obstacle else "",
+        )
+        for each in can
+    ]
     fields = [
-        {"name": each.name, "changes": each.changes, "reach": each.reach, "obstacle": each.obstacle}
+        {
+            "name": each.name,
+            "changes": each.changes,
+            "reach": each.reach,
+            "obstacle": each.obstacle,
+            "named": each.named,
+        }
         for each in can
     ]
     call.result(table(rows), {"variations": fields})

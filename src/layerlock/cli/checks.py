@@ -38,7 +38,13 @@ def check_fields(found: Check) -> dict[str, Any]:
         "seconds": round(found.seconds, 1),
         "runs": [list(group) for group in found.groups],
         "variations": [
-            {"name": each.name, "changes": each.changes, "reach": each.reach, "obstacle": each.obstacle}
+            {
+                "name": each.name,
+                "changes": each.changes,
+                "reach": each.reach,
+                "obstacle": each.obstacle,
+                "named": each.named,
+            }
             for each in found.variations
         ],
         "derivations": [
@@ -102,5 +108,9 @@ def _under(found: Check) -> list[str]:
         f"{count(len(found.derivations), 'derivation')} in {count(len(found.groups), 'run')}, "
         f"{duration(found.seconds)}; varied: {', '.join(named) or 'nothing'}"
     ]
-    lines += [f"not varied: {each.name} ({each.obstacle})" for each in found.variations if each.obstacle]
+    lines += [
+        f"not varied: {each.name} ({each.obstacle})"
+        for each in found.variations
+        if each.obstacle and not each.named
+    ]
     return lines

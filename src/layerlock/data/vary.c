@@ -1,4 +1,4 @@
-/* Another clock and another order of directories, for every dynamic program that this is preloaded into.
+/* Another clock, order of directories and processor, for every dynamic program that this is preloaded into.
  *
  * `layerlock check` compiles it in the environment that a build runs in, and switches it on by
  * /etc/ld.so.preload, so that neither a variable nor a process more is seen. No build outside of a check has it.
@@ -9,9 +9,12 @@
  *                        which builds see, and moves the fixed times too.
  * -DVARY_ORDER           readdir gives the entries of a directory in the reverse of the order that they have.
  *
+ * -DVARY_CPU=TEXT        Every program runs under the emulator VARY_EMULATOR, as the processor TEXT, whose name begins
+ *                        with VARY_MODEL. With -DVARY_ASK it becomes a program instead, which succeeds there alone.
+ *
  * Where it errs: a time between now and the moved now that a program sets on a file by itself is moved when it is read.
  * Out of reach: static programs, system calls made without the C library, and glob, ftw and fts of the C library
- * itself for the order.
+ * itself for the order. A dynamic program that a static one starts is in reach again.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -285,4 +288,120 @@ int closedir(DIR *folder) {
     forget(folder);
     return real(folder);
 }
+#endif
+
+#ifdef VARY_CPU
+#include <cpuid.h>
+#include <spawn.h>
+#include <stdio.h>
+
+static int varied(void) {
+    unsigned name[13] = {0}, rest[4];
+    if (!__get_cpuid(0x80000004, rest, rest + 1, rest + 2, rest + 3)) return 0;
+    for (int i = 0; i < 3; i++)
+        __cpuid(0x80000002 + i, name[4 * i], name[4 * i + 1], name[4 * i + 2], name[4 * i + 3]);
+    return !strncmp((char *)name, VARY_MODEL, strlen(VARY_MODEL));
+}
+
+#ifdef VARY_ASK
+int main(void) { return !varied(); }
+#else
+
+/* A program begins on the real processor, and starts itself again under the emulator before its own first line. The
+ * other way would be to put the emulator in front wherever a program is started, in all the functions that do so, in
+ * system and popen, and for the lines after #!; here the kernel has done all that, and errors are its own. */
+
+static void give_up(const char *why) {
+    dprintf(2, "layerlock: this program cannot be run under the emulator: %s\n", why);
+    _exit(127);
+}
+
+/* The arguments as the kernel had them: those of a loader that was given a program lack the loader's own. */
+static char *own_arguments(size_t *length) {
+    size_t room = 4096;
+    ssize_t part;
+    char *text = malloc(room);
+    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    *length = 0;
+    while (text && file >= 0 && (part = read(file, text + *length, room - *length)) > 0)
+        if ((*length += part) == room) text = realloc(text, room *= 2);
+    if (!text || file < 0) give_up("it cannot read its arguments");
+    close(file);
+    return text;
+}
+
+__attribute__((constructor)) static void emulate(int count, char **arguments, char **variables) {
+    (void)count, (void)arguments;
+    char program[4096];
+    size_t length, at = 0;
+    /* It is in every sandbox that this is preloaded in, but not where the driver runs. */
+    if (varied() || access(VARY_EMULATOR, X_OK)) return;
+    ssize_t end = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (end < 0) give_up("it does not find itself");
+    program[end] = 0;
+    char *text = own_arguments(&length);
+    char **command = calloc(length + 7, sizeof *command), **next = command;
+    if (!command) give_up("there is no memory");
+    *next++ = VARY_EMULATOR;
+    *next++ = "-cpu";
+    *next++ = VARY_CPU;
+    *next++ = "-0";
+    *next++ = length ? text : "";
+    *next++ = program;
+    while ((at += strlen(text + at) + 1) < length) *next++ = text + at;
+    execve(VARY_EMULATOR, command, variables);
+    give_up(strerror(errno));
+}
+
+/* The emulator makes a process of its own of what shares memory with its parent until it becomes a program, and
+ * posix_spawn finds by that memory that it did not. So it is looked at before; make goes by it. What a chdir among the
+ * actions would change is not considered. */
+
+static int unfit(const char *path) {
+    char head[4] = "";
+    if (access(path, X_OK)) return errno;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    ssize_t count = read(file, head, sizeof head);
+    int failed = count < 0 ? EACCES : 0;
+    close(file);
+    if (failed) return failed;
+    return !memcmp(head, "#!", 2) || !memcmp(head, "\177ELF", 4) ? 0 : ENOEXEC;
+}
+
+static int unfit_in_path(const char *name) {
+    const char *places = getenv("PATH");
+    int failed = ENOENT;
+    if (!*name || strchr(name, '/')) return unfit(name);
+    for (const char *place = places ? places : "/bin:/usr/bin"; place; place = *place ? place + 1 : NULL) {
+        char path[4096];
+        size_t length = strcspn(place, ":");
+        if (snprintf(path, sizeof path, "%.*s%s%s", (int)length, place, length ? "/" : "", name) < (int)sizeof path) {
+            int now = unfit(path);
+            if (!now || now == ENOEXEC) return now;
+            if (now == EACCES) failed = now;
+        }
+        place += length;
+    }
+    return failed;
+}
+
+int posix_spawn(pid_t *restrict child, const char *restrict path, const posix_spawn_file_actions_t *restrict actions,
+                const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
+                char *const variables[restrict]) {
+    REAL(posix_spawn);
+    int saved = errno, failed = unfit(path);
+    errno = saved;
+    return failed ? failed : real(child, path, actions, attributes, arguments, variables);
+}
+
+int posix_spawnp(pid_t *restrict child, const char *restrict name, const posix_spawn_file_actions_t *restrict actions,
+                 const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
+                 char *const variables[restrict]) {
+    REAL(posix_spawnp);
+    int saved = errno, failed = unfit_in_path(name);
+    errno = saved;
+    return failed ? failed : real(child, name, actions, attributes, arguments, variables);
+}
+#endif
 #endif

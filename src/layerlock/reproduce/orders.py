@@ -25,6 +25,7 @@ class Orders:
 
     `target` is the layer or package that the derivations belong to. `files` are shown to builds in place of files
     below /proc, `libraries` preloaded into them by the SRI of the root that they run in, by way of the file `listed`.
+    `emulator` is the program that emulates another processor, empty for none.
     """
 
     target: str
@@ -32,6 +33,7 @@ class Orders:
     files: Mapping[str, str]
     libraries: Mapping[str, str]
     listed: str
+    emulator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,8 +38,8 @@ _READABLE_BY_ALL = Path("/var/tmp")  # noqa: S108 - a folder of an unguessable n
 class Asked:
     """What a check is to do.
 
-    `variations` are names, None for all that can be had here; `each` gives each a run of its own. `derivations` are
-    names, none for all. `python` is the other interpreter, empty to look for one; `sandbox` the backend, empty for
+    `variations` are names, None for all that can be had here and need not be named; `each` gives each a run of its own.
+    `derivations` are names, none for all. `python` is the other interpreter, empty to look for one; `sandbox` the backend, empty for
     the usual one. `keep` is where trees that differ are kept, None for the store.
     """
 
@@ -212,8 +212,8 @@ def _groups(asked: Asked, can: Sequence[Availability]) -> tuple[tuple[str, ...],
     unknown = [name for name in asked.variations or () if name not in known]
     if unknown:
         raise UsageError(f"there is no variation `{unknown[0]}`", hint=f"one of: {', '.join(sorted(known))}")
-    able = [each.name for each in can if not each.obstacle]
-    names = able if asked.variations is None else [name for name in asked.variations if name in able]
+    able = [each for each in can if not each.obstacle and (not each.named or asked.variations is not None)]
+    names = [each.name for each in able if asked.variations is None or each.name in asked.variations]
     if asked.each and names:
         return tuple((name,) for name in ordered(names))
     return (ordered(names),)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from layerlock.errors import LayerlockError
 from layerlock.events import CheckStarted
 from layerlock.io.atomic import remove_tree
 from layerlock.model.derivation import Derivation, GuestRun, Realisation
@@ -17,13 +18,15 @@ from layerlock.reproduce.orders import Answer, Orders, Rebuilt, Wanted, decode_a
 from layerlock.reproduce.seeding import give
 from layerlock.reproduce.variations import launch as launches
 from layerlock.reproduce.variations.catalogue import ordered
+from layerlock.reproduce.variations.emulator import Emulator, pinned, take_out
 from layerlock.reproduce.variations.force import absent
 from layerlock.reproduce.variations.host import OTHER_USER, Host
 from layerlock.reproduce.variations.machine import kernel_files, processor_files
-from layerlock.reproduce.variations.preload import PRELOADS, compile_library
+from layerlock.reproduce.variations.preload import INTO_DRIVER, PRELOADS, compile_library
 from layerlock.reproduce.variations.varied import LIBRARY
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Driver
+from layerlock.workflows.planning import deb_pin
 
 _NOT_PRELOADED = "the driver does this work itself, and nothing was preloaded into it"
 
@@ -54,6 +57,7 @@ class Rebuilder:
     since: int = field(default_factory=lambda: int(time.time()))
     _store: Path | None = None
     _owner: int | None = None
+    _emulator: Emulator | None = None
     _libraries: dict[tuple[str, frozenset[str]], tuple[Path | None, str]] = field(default_factory=dict)
 
     @property
@@ -102,7 +106,7 @@ class Rebuilder:
                 lacking |= dict.fromkeys(ordered(wanted & PRELOADS), why)
             own_work = not isinstance(self.tasks[rebuilt.name].derivation.action, GuestRun)
             if own_work and not answer.seen["preloaded"]:
-                lacking |= dict.fromkeys(ordered(wanted & PRELOADS), _NOT_PRELOADED)
+                lacking |= dict.fromkeys(ordered(wanted & INTO_DRIVER), _NOT_PRELOADED)
             came[rebuilt.name] = Came(rebuilt=rebuilt, missing=lacking)
         return came
 
@@ -120,7 +124,7 @@ class Rebuilder:
             python=self.host.python,
             user_python=self.host.user_python,
             user_other_python=self.host.user_other_python,
-            preload=made[0] if made and wanted & PRELOADS else None,
+            preload=made[0] if made and wanted & INTO_DRIVER else None,
         )
 
     def _library(self, name: str, wanted: frozenset[str]) -> tuple[Path | None, str]:
@@ -133,12 +137,24 @@ class Rebuilder:
         root = task.inputs[action.root].output
         key = (root, asked)
         if key not in self._libraries:
+            try:
+                emulator = self._emulated() if "instructions" in asked else None
+            except LayerlockError as error:
+                self._libraries[key] = None, f"the emulator cannot be had: {error.message}"
+                return self._libraries[key]
             folder = self.folder / f"preload-{len(self._libraries)}"
             _open_folder(folder)
-            self._libraries[key] = compile_library(
-                self.driver.store.held_tree(root), action, asked, self.since, self.driver.sandbox, folder
-            )
+            tree, sandbox = self.driver.store.held_tree(root), self.driver.sandbox
+            self._libraries[key] = compile_library(tree, action, asked, self.since, sandbox, folder, emulator)
         return self._libraries[key]
+
+    def _emulated(self) -> Emulator | None:
+        """Give the emulator, fetched when it is first asked for; None where none is pinned for this machine."""
+        pin = pinned(self.host.machine)
+        if self._emulator is None and pin is not None:
+            package = self.driver.supplier.fetch(deb_pin("emulator", pin.deb))
+            self._emulator = take_out(pin, package, self.folder / "emulator")
+        return self._emulator
 
     def _orders(
         self,
@@ -168,6 +184,9 @@ class Rebuilder:
             },
             libraries=roots,
             listed=str(self._shown("ld.so.preload", f"{LIBRARY}\n")),
+            emulator=str(self._emulator.program)
+            if self._emulator is not None and "instructions" in wanted
+            else "",
         )
 
     def _shown(self, name: str, text: str) -> Path:

@@ -30,6 +30,7 @@ def rebuild(driver: Driver, orders: Orders, seen: Mapping[str, Any]) -> Answer:
         files={path: Path(file) for path, file in orders.files.items()},
         libraries={listed(root): Path(library) for root, library in orders.libraries.items()},
         listed=Path(orders.listed),
+        emulator=Path(orders.emulator) if orders.emulator else None,
     )
     changed = replace(driver, sandbox=varied)
 

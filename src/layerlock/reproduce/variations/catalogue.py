@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from layerlock.reproduce.variations.emulator import pinned
 from layerlock.reproduce.variations.host import Host
 
 Reach = Literal["driver", "builds", "both"]
@@ -17,13 +18,14 @@ class Variation:
 
     `reach` is `builds` where programs inside the sandbox see it, `driver` where the sandbox hides it on purpose, so
     that only the driver's own process lives with it, and `both`. `obstacle` says why a host cannot have it, or is
-    empty.
+    empty. One that is `named` takes long: it is had only where it is asked for by name.
     """
 
     name: str
     changes: str
     reach: Reach
     obstacle: Callable[[Host], str]
+    named: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +36,13 @@ class Availability:
     changes: str
     reach: Reach
     obstacle: str
+    named: bool = False
 
 
 def availability(host: Host) -> tuple[Availability, ...]:
     """Say of each variation whether a host can have it, in the order of the table."""
     return tuple(
-        Availability(name=v.name, changes=v.changes, reach=v.reach, obstacle=v.obstacle(host))
+        Availability(name=v.name, changes=v.changes, reach=v.reach, obstacle=v.obstacle(host), named=v.named)
         for v in VARIATIONS
     )
 
@@ -84,6 +87,12 @@ def _python(host: Host) -> str:
 
 def _proc(host: Host) -> str:
     return "" if host.machine in ("x86_64", "aarch64") else f"no /proc/cpuinfo is made up for {host.machine}"
+
+
+def _instructions(host: Host) -> str:
+    if host.sandbox == "docker":
+        return "the emulator was never tried in the containers of the sandbox `docker`"
+    return "" if pinned(host.machine) is not None else f"no emulator is pinned for {host.machine}"
 
 
 def _kernel(host: Host) -> str:
@@ -140,6 +149,13 @@ VARIATIONS = (
     ),
     Variation(
         name="python", changes="another Python interpreter runs the driver", reach="driver", obstacle=_python
+    ),
+    Variation(
+        name="instructions",
+        changes="every dynamic program runs under an emulator, on a processor of 2006; some ten times slower",
+        reach="builds",
+        obstacle=_instructions,
+        named=True,
     ),
 )
 

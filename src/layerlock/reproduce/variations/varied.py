@@ -11,6 +11,7 @@ from layerlock.build.workshop import Sandbox
 from layerlock.sandbox.spec import Mount, Outcome, SandboxSpec
 
 LIBRARY = "/layerlock/vary.so"
+EMULATOR = "/layerlock/vary-emulator"
 LIST = "/etc/ld.so.preload"
 
 
@@ -19,13 +20,14 @@ class Varied:
     """Runs what it is given in the sandbox `inner`, with changes that no derivation's hash knows of.
 
     `files` are shown in place of files below /proc, by path. `libraries` are preloaded, by the root that a build runs
-    in; `listed` is the file that makes the loader do it.
+    in; `listed` is the file that makes the loader do it. `emulator` is what libraries that emulate a processor start.
     """
 
     inner: Sandbox
     files: Mapping[str, Path]
     libraries: Mapping[Path, Path]
     listed: Path
+    emulator: Path | None = None
 
     def run(self, spec: SandboxSpec, *, log: Path, on_line: Callable[[str], None], cancel: Event) -> Outcome:
         """Run a specification with the changes."""
@@ -45,4 +47,6 @@ class Varied:
         library = self.libraries.get(spec.root)
         if library is not None:
             mounts += [Mount(source=library, target=LIBRARY), Mount(source=self.listed, target=LIST)]
+            if self.emulator is not None:
+                mounts.append(Mount(source=self.emulator, target=EMULATOR))
         return replace(spec, mounts=(*spec.mounts, *mounts))
