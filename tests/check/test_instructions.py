@@ -32,9 +32,8 @@ int main(int count, char **arguments) {
     for (int i = 0; i < 3; i++) __cpuid(0x80000002 + i, name[4 * i], name[4 * i + 1], name[4 * i + 2], name[4 * i + 3]);
     printf("%s: %s, avx2 %d, ssse3 %d\n", arguments[1], (char *)name, !!__builtin_cpu_supports("avx2"),
            !!__builtin_cpu_supports("ssse3"));
-    fflush(stdout);
-    if (count > 2) execv(arguments[2], arguments + 2);
-    return count > 2;
+    (void)count, fflush(stdout);
+    return !strcmp(arguments[1], "still") && execv(arguments[2], arguments + 2);
 }
 END
 gcc -O1 -o ask ask.c
@@ -66,7 +65,7 @@ for name in ("nothing", "ask.c", "/usr/bin"):
   awk 'BEGIN { system("./ask awk"); "./ask awk-pipe" | getline line; print line }'
   ./still still ./ask after-still
   gcc -march=native -Q --help=target | grep -E ' -(march=|mavx2) '
-  sh -c 'kill -9 $$' || echo "killed $?"; sh -c 'echo "[$*] $#"' '' a '' 'b c'; } > told 2>&1
+  { sh -c 'kill -9 $$'; } 2> /dev/null || echo "killed $?"; sh -c 'echo "[$*] $#"' '' a '' 'b c'; } > told 2>&1
 """
 )
 
@@ -84,7 +83,7 @@ def test_every_way_to_start_a_program_leads_under_the_emulator(bench: Bench, tel
     """What a program is told of the processor differs, however it was started; all else is as without."""
     telltale.write(
         {
-            "ways": f"{WAYS}; sed -E 's/: .*ssse3 .$/: asked/; /-m(arch|avx2)/d' told > /out/same; mv told /out/told",
+            "ways": f"{WAYS}sed -E 's/: .*ssse3 .$/: asked/; /-m(arch|avx2)/d' told > /out/same; mv told /out/told",
             "hidden": HIDDEN,
             **{name: TELLTALES[name] for name in ("jobs", "processor", "kernel", "clock", "directory-order")},
         }
@@ -119,7 +118,7 @@ def test_every_way_to_start_a_program_leads_under_the_emulator(bench: Bench, tel
 @pytest.mark.timeout(900)
 def test_beside_other_variations_and_not_unless_it_is_named(bench: Bench, telltale: Telltale) -> None:
     """With clock and order of directories it comes out of the same library, and the driver is not emulated."""
-    telltale.write({"asked": f"{ASK}; ./ask it > /out/told", "sound": HIDDEN})
+    telltale.write({"asked": f"{ASK}./ask it > /out/told", "sound": HIDDEN})
     build_package(bench.driver(), "all-of-them")
     together = (
         ("clock", "directory-order", "instructions", "user")
