@@ -39,8 +39,8 @@ class Asked:
     """What a check is to do.
 
     `variations` are names, None for all that can be had here and need not be named; `each` gives each a run of its own.
-    `derivations` are names, none for all. `python` is the other interpreter, empty to look for one; `sandbox` the backend, empty for
-    the usual one. `keep` is where trees that differ are kept, None for the store.
+    `derivations` are names, none for all. `python` is the other interpreter, empty to look for one; `sandbox` the
+    backend, empty for the usual one. `keep` is where trees that differ are kept, None for the store.
     """
 
     variations: tuple[str, ...] | None = None

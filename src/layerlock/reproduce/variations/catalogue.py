@@ -152,7 +152,7 @@ VARIATIONS = (
     ),
     Variation(
         name="instructions",
-        changes="every dynamic program runs under an emulator, on a processor of 2006; some ten times slower",
+        changes="every dynamic program runs under an emulator, on a processor of 2006; some fifteen times slower",
         reach="builds",
         obstacle=_instructions,
         named=True,
