@@ -103,7 +103,7 @@ def test_every_way_to_start_a_program_leads_under_the_emulator(bench: Bench, tel
     assert (kept.rebuilt / "same").read_text() == (kept.stored / "same").read_text()
     told = (kept.rebuilt / "told").read_text().splitlines()
     asked = {line.split(":")[0]: line for line in told if ": " in line and "ssse3" in line}
-    assert len(asked) >= 18, asked
+    assert len(asked) == 17, asked  # each way once, but for those of Python, which share a name
     assert MODEL not in asked.pop("still"), "a static program is out of reach, as documented"
     assert {line.split(": ")[1] for line in asked.values()} == {f"{MODEL}, avx2 0, ssse3 1"}
     assert [line.split() for line in told if "-march=" in line] == [["-march=", "core2"]]
