@@ -171,3 +171,22 @@ def test_start_up_loads_nothing_heavy(start: Start, arguments: tuple[str, ...]) 
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines() if "|" in line}
     assert "layerlock" in loaded
     assert not loaded & HEAVY
+
+
+def test_ignored_signals_are_not_handed_on() -> None:
+    """The driver goes on ignoring them; what it starts, such as a build, does not begin with signals ignored."""
+    code = """
+import os, signal, subprocess
+from layerlock.cli.main import _heed_signals
+numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+for number in numbers:
+    signal.signal(number, signal.SIG_IGN)
+_heed_signals()
+for number in numbers:
+    os.kill(os.getpid(), number)
+print(subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True).stdout)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout.split()[1], 16) & 0b100000000000111 == 0

@@ -142,13 +142,19 @@ def _let_go_of_output() -> None:
 
 
 def _heed_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Under nohup SIGHUP is ignored, and stays so.
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(number) is signal.SIG_DFL
-        ):
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # Under nohup, or in the background of a script, it is ignored and stays so; but a build, which would
+            # inherit that, gets what it always gets: a handler ends with exec, and an ignored signal does not.
+            signal.signal(number, _ignore)
+        elif number in (signal.SIGTERM, signal.SIGHUP) and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    del number, frame
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
