@@ -139,7 +139,7 @@ def test_what_is_not_in_force_is_noticed() -> None:
             ("HOME", "LANGUAGE", "LAYERLOCK_VARIED", "LC_ALL", "SOURCE_DATE_EPOCH", "TZ"), ""
         ),
     }
-    by_preload_or_sandbox = {"processor", "clock", "directory-order"}
+    by_preload_or_sandbox = {"processor", "clock", "directory-order", "instructions"}
     assert set(absent(names, changes, nothing, 0)) == names - by_preload_or_sandbox
     everything = {
         **nothing,
@@ -176,6 +176,7 @@ def test_a_host_tells_what_it_lacks() -> None:
         "address-space",
         "affinity",
         "host-name",
+        "instructions",
         "kernel",
         "processor",
         "python",
@@ -183,6 +184,7 @@ def test_a_host_tells_what_it_lacks() -> None:
     }
     assert obstacles["affinity"] == "there is one processor only"
     assert "`docker`" in obstacles["kernel"]
+    assert "`docker`" in obstacles["instructions"]
     assert ordered({"clock", "jobs"}) == ("jobs", "clock")
 
 
