@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 from layerlock.audit.check import Check
 from layerlock.audit.pins import in_lock
 from layerlock.audit.subject import Subject
+from layerlock.io.filehash import file_sha256
 from layerlock.model.findings import Finding, Severity
 from layerlock.model.lock import LockedFile
 
@@ -28,14 +28,14 @@ def _bytes(subject: Subject) -> Iterator[Finding]:
         if isinstance(pin, LockedFile):
             place = subject.store.file(pin.sha256)
             if place is not None:
-                wanted.append((pin.key, pin.sha256, place, _sha256))
+                wanted.append((pin.key, pin.sha256, place, file_sha256))
         else:
             tree = subject.store.tree(pin.tree)
             if tree is not None:
                 wanted.append((pin.key, pin.tree, tree, _nar))
     contents = subject.contents
     if contents is not None and lock.zip is not None:
-        wanted.append((f"{subject.name}.zip", lock.zip.sha256, contents.zip, _sha256))
+        wanted.append((f"{subject.name}.zip", lock.zip.sha256, contents.zip, file_sha256))
         wanted.append((f"the tree of {subject.name}", lock.zip.tree, contents.tree.parent, _nar))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="hash") as pool:
         hashed = [_hashing(subject, pool, place, hashing) for _, _, place, hashing in wanted]
@@ -69,11 +69,6 @@ def _outputs(subject: Subject) -> Iterator[Finding]:
             hint="something that shapes it is not pinned; layerlock diff tells what differs between two outputs",
             location=in_lock(subject, f"derivations[{index}].output"),
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _nar(path: Path) -> str:

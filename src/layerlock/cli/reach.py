@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from layerlock.cli.settings import Settings
 from layerlock.io.archives import unpack_deb
@@ -22,13 +22,11 @@ from layerlock.store.keep import Keep
 from layerlock.store.local import LocalStore
 from layerlock.store.sound import sound_file, sound_tree
 from layerlock.workflows.keeping import outputs
-from layerlock.workflows.planning import deb_pin
+from layerlock.workflows.planning import PROGRAM, program_pin
 from layerlock.workflows.supplier import StoreSupplier
 
 if TYPE_CHECKING:
     from layerlock.sandbox.engine.station import Station
-PROGRAM: Final = "sandbox-program"
-"""What the sandbox's program is called in the store."""
 
 
 def make_reach(settings: Settings) -> Reach:
@@ -90,7 +88,7 @@ def _unpacked(debs: tuple[Deb, ...], store: LocalStore, supplier: StoreSupplier)
             folder = scratch / "tree"
             folder.mkdir()
             for deb in debs:
-                supplier.fetch(deb_pin(PROGRAM, deb))
+                supplier.fetch(program_pin(deb))
                 unpack_deb(sound_file(store, deb.sha256), folder)
             entry = store.add_tree(folder, PROGRAM)
         store.register(

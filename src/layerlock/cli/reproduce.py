@@ -13,6 +13,7 @@ from layerlock.cli import surroundings
 from layerlock.cli.arguments import add_building
 from layerlock.cli.help import Help
 from layerlock.errors import LayerlockError, NotReproducible, UsageError
+from layerlock.io.filehash import file_sha256
 from layerlock.ui.text import count, size, table
 
 if TYPE_CHECKING:
@@ -199,8 +200,7 @@ def _bytes(call: Call, named: str) -> bytes:
 
 def _sha256(call: Call, named: str) -> str:
     try:
-        with (call.current / named).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(call.current / named)
     except OSError as error:
         raise UsageError(f"{named} cannot be read: {error.strerror or error}") from None
 

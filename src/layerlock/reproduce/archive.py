@@ -20,6 +20,7 @@ from layerlock.errors import HashMismatch, LayerlockError, Offline, UsageError
 from layerlock.events import FetchFinished, FetchStarted, Listener
 from layerlock.io.archives import MTIME, unpack_tar
 from layerlock.io.atomic import exclusive, fsync_directory, fsync_file, remove_tree, storing, write_bytes
+from layerlock.io.filehash import file_sha256
 from layerlock.io.nar import nar_sha256
 from layerlock.io.treewriter import Caps, TreeWriter
 from layerlock.model.digest import unsri
@@ -103,7 +104,7 @@ class Archive:
     def whole(self, sha256: str) -> bool:
         """Say whether the file of a sha256 is here and undamaged."""
         path = self.file(sha256)
-        return path is not None and _sha256(path) == sha256
+        return path is not None and file_sha256(path) == sha256
 
     def tree(self, sri: str) -> Path | None:
         """Give the tar of a tree, if it is here; it is not looked into."""
@@ -176,7 +177,7 @@ class Archive:
     def flaws(self, manifest: Manifest) -> Iterator[Flaw]:
         """Look at everything that a manifest lists, and say what is missing or damaged."""
         for sha256, size in sorted(manifest.sizes.items()):
-            yield from _flaw(self._files / sha256, _sha256, sha256, size)
+            yield from _flaw(self._files / sha256, file_sha256, sha256, size)
         for tree in manifest.trees:
             path = self._trees / f"{unsri(tree.tree)}.tar"
             yield from _flaw(path, self._tree_hash, tree.tree, None)
@@ -223,7 +224,7 @@ class Archive:
         temporary = self._tmp / sha256
         with storing(f"archive {sha256}"):
             fill(temporary)
-            _require(temporary, _sha256(temporary), sha256, "what was to be archived")
+            _require(temporary, file_sha256(temporary), sha256, "what was to be archived")
             _finish(temporary, place)
         return True
 
@@ -307,7 +308,7 @@ def _flaw(path: Path, hashed: Callable[[Path], str], expected: str, size: int | 
 
 def _copy(source: Path, place: Path, sha256: str, what: str) -> None:
     shutil.copyfile(source, place)
-    _require(source, _sha256(place), sha256, what)
+    _require(source, file_sha256(place), sha256, what)
 
 
 def _require(path: Path, found: str, expected: str, what: str) -> None:
@@ -327,8 +328,3 @@ def _finish(temporary: Path, place: Path) -> None:
     fsync_file(temporary)
     temporary.replace(place)
     fsync_directory(place.parent)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

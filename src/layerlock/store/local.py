@@ -14,7 +14,6 @@ times of access that could be relied on.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -35,6 +34,7 @@ from layerlock.io.atomic import (
     storing,
     write_bytes,
 )
+from layerlock.io.filehash import file_sha256
 from layerlock.io.nar import nar_digest
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
@@ -111,7 +111,7 @@ class LocalStore:
                 with self.scratch("file") as folder:
                     temporary = folder / name
                     fill(temporary)
-                    actual = _sha256(temporary)
+                    actual = file_sha256(temporary)
                     if actual != sha256:
                         raise HashMismatch(f"{filename} has sha256 {actual}; pinned is {sha256}")
                     temporary.chmod(0o444)
@@ -342,8 +342,3 @@ def _unsri(sri: str) -> str:
         return unsri(sri)
     except ValueError as error:
         raise StoreError(f"no tree can have the hash {sri!r}") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from layerlock.errors import StoreError
 from layerlock.io.atomic import storing
+from layerlock.io.filehash import file_sha256
 from layerlock.store.local import LocalStore
 from layerlock.store.records import damaged
 from layerlock.store.verify import touched
@@ -41,8 +41,8 @@ def sound_file(store: LocalStore, sha256: str) -> Path:
         raise StoreError(
             f"the file {sha256} went missing from the store", hint="build again: it is fetched anew"
         )
-    with storing(f"read {path.name}"), path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    with storing(f"read {path.name}"):
+        actual = file_sha256(path)
     if actual != sha256:
         raise damaged(path, f"its sha256 is {actual}")
     return path

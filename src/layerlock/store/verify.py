@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import stat
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from layerlock.errors import LayerlockError
 from layerlock.events import Noted
 from layerlock.io.atomic import exclusive, remove_tree
+from layerlock.io.filehash import file_sha256
 from layerlock.io.nar import nar_sha256
 from layerlock.model.digest import unsri
 from layerlock.store.layout import MTIME
@@ -111,8 +111,7 @@ def touched(tree: Path) -> Iterator[str]:
 def _check(kind: Kind, path: Path, layout: Layout) -> Iterator[Damage]:
     match kind:
         case "file":
-            with path.open("rb") as file:
-                actual = hashlib.file_digest(file, "sha256").hexdigest()
+            actual = file_sha256(path)
             if actual != path.name[:64] or not stat.S_ISREG(path.lstat().st_mode):
                 yield Damage(path=path, kind=kind, problem=f"its sha256 is {actual}")
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlock.events import Listener, Noted, Warned
+from layerlock.io.filehash import file_sha256
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.plan.resolve import Plan
 from layerlock.reproduce.archive import Archive, Flaw
@@ -24,7 +24,7 @@ from layerlock.sandbox.program import pinned
 from layerlock.workflows.archived_files import Need, Tally, keep_files, listed, merged_files
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import needed
-from layerlock.workflows.planning import deb_pin, load_layer
+from layerlock.workflows.planning import PROGRAM, load_layer, program_pin
 from layerlock.workflows.source_packages import SourcePackages
 
 _PATH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*")
@@ -142,17 +142,14 @@ def _sandbox_program(plan: Plan) -> list[Need]:
     machines = sorted({derivation.system.partition("-")[0] for derivation in plan.derivations})
     pins = [pin for pin in map(pinned, machines) if pin is not None]
     return [
-        Need(pin=deb_pin("sandbox-program", deb), needed_by=f"sandbox-program/{deb.name}")
-        for pin in pins
-        for deb in pin.packages
+        Need(pin=program_pin(deb), needed_by=f"{PROGRAM}/{deb.name}") for pin in pins for deb in pin.packages
     ]
 
 
 def _keep_tree(driver: Driver, archive: Archive, pin: LockedSource, tally: Tally) -> ArchivedTree:
     assert not isinstance(pin, LockedFile)  # noqa: S101 -- told apart by the caller
     place, written = archive.add_tree(pin.tree, driver.supplier.fetch(pin))
-    with place.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(place)
     size = place.stat().st_size
     if written:
         tally.sizes.append(size)

@@ -14,6 +14,7 @@ from layerlock.build.workshop import FETCHES, Supply
 from layerlock.errors import NotReproducible, StoreError, UsageError
 from layerlock.events import Warned
 from layerlock.io.atomic import write_bytes
+from layerlock.io.filehash import file_sha256
 from layerlock.io.lockfile import read_lock
 from layerlock.layer.result import LayerZip, check_size, read_zip
 from layerlock.model.derivation import GuestRun, Realisation
@@ -229,9 +230,8 @@ def deliver(zipped: LayerZip, out: Path, driver: Driver) -> Path:
     """
     path = out / zipped.path.name
     if path.is_file() and not path.is_symlink():
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == zipped.sha256:
-                return path
+        if file_sha256(path) == zipped.sha256:
+            return path
         driver.emit(
             Warned(name=zipped.name, message=f"{path} was not the zip that was built; it is written anew")
         )

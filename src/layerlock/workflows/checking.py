@@ -28,7 +28,7 @@ from layerlock.sandbox.program import pinned
 from layerlock.sources.place import copy_tree
 from layerlock.store.keep import Keep
 from layerlock.workflows.driver import Driver
-from layerlock.workflows.planning import Loaded, deb_pin, load
+from layerlock.workflows.planning import Loaded, load, program_pin
 from layerlock.workflows.rebuilder import Rebuilder, Task
 
 _READABLE_BY_ALL = Path("/var/tmp")  # noqa: S108 - a folder of an unguessable name is made there
@@ -278,7 +278,7 @@ def _program(driver: Driver) -> set[str]:
         return set()
     try:
         for deb in found.packages:
-            driver.supplier.fetch(deb_pin("sandbox-program", deb))
+            driver.supplier.fetch(program_pin(deb))
     except LayerlockError:
         return set()  # The host's own is the way out, there as here.
     return {deb.sha256 for deb in found.packages}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from layerlock.audit import provenance
 from layerlock.errors import BadAttestation, UsageError
 from layerlock.io.atomic import write_bytes
+from layerlock.io.filehash import file_sha256
 from layerlock.model.lock import Lock
 from layerlock.plan.resolve import Plan, closure_of_layer
 from layerlock.workflows.driver import Driver
@@ -90,7 +90,7 @@ def attest(driver: Driver, layer: str, zipped: Path, key: Ed25519PrivateKey) -> 
     lock, plan, _ = load_layer(driver, layer)
     if not zipped.is_file():
         raise UsageError(f"there is no {zipped}", hint=f"build it first: layerlock build {layer}")
-    sha256 = _file_sha256(zipped)
+    sha256 = file_sha256(zipped)
     if lock.zip is None:
         raise BadAttestation(
             f"the lock of {layer} records no zip",
@@ -120,7 +120,7 @@ def verify(envelope: Path, key: Ed25519PublicKey, zipped: Path | None) -> Verifi
         data = file.read(LARGEST + 1)
     subjects, document = provenance.read_statement(opened(data, key))
     if zipped is not None:
-        sha256 = _file_sha256(_existing(zipped))
+        sha256 = file_sha256(_existing(zipped))
         if sha256 not in subjects.values():
             told = ", ".join(f"{name} ({digest})" for name, digest in sorted(subjects.items()))
             raise BadAttestation(f"{zipped} has the sha256 {sha256}; the attestation speaks of {told}")
@@ -144,12 +144,7 @@ def _statement(driver: Driver, lock: Lock, plan: Plan, sha256: str, made: Mappin
 
 def _lock_sha256(driver: Driver, layer: str) -> str:
     """Hash the lock file as it stands: what `sha256sum lockfiles/LAYER.lock` says."""
-    return _file_sha256(driver.repository.lock_path(layer))
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(driver.repository.lock_path(layer))
 
 
 def _existing(path: Path) -> Path:

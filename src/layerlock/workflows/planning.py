@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from layerlock.io.lockfile import read_lock
 from layerlock.io.repository import Repository
@@ -20,6 +21,9 @@ from layerlock.plan.resolve import (
     plan_package,
 )
 from layerlock.workflows.driver import Driver
+
+PROGRAM: Final = "sandbox-program"
+"""What the sandbox's own program is called in the store and in archives."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +119,11 @@ def check_paths(driver: Driver, layer: str, pins: Mapping[str, LockedSource]) ->
                     f"the folder `{pin.path}` has the tree hash {found}, the lock says {pin.tree}",
                     driver.repository.locate("packages", recipe, "sources"),
                 )
+
+
+def program_pin(deb: Deb) -> LockedFile:
+    """Give the pin of a package of the sandbox's own program, which no lock names."""
+    return deb_pin(PROGRAM, deb)
 
 
 def deb_pin(environment: str, deb: Deb) -> LockedFile:

@@ -22,7 +22,7 @@ from layerlock.store.roots import checkout_root
 from layerlock.store.verify import Damage, mend
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept
-from layerlock.workflows.planning import load_layer, recorded
+from layerlock.workflows.planning import PROGRAM, load_layer, recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ def _restore_for(driver: Driver, progress: _Progress) -> None:
         needs = _needs(driver, lock, progress.left)
         _fetch(driver, lock, needs, progress)
         _build(driver, lock, needs, progress)
-    programs = [path for path in progress.left if path.name[64:] == "-sandbox-program"]
+    programs = [path for path in progress.left if path.name[64:] == f"-{PROGRAM}"]
     if programs:
         try:
             driver.sandbox.prepare()

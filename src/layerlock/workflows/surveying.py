@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ from layerlock.audit.reading import Inventory, take_inventory
 from layerlock.audit.sizes import By, Weight, weigh
 from layerlock.audit.survey import Survey, Surveying
 from layerlock.errors import LayerlockError, Location, NotBuilt, StaleLock
+from layerlock.io.filehash import file_sha256
 from layerlock.io.lockfile import read_lock
 from layerlock.io.repository import Repository
 from layerlock.layer.result import read_zip
@@ -72,8 +72,7 @@ def read_zip_file(driver: Driver, path: Path, *, traces: bool = False) -> Read:
 
 def lock_of(driver: Driver, path: Path) -> Lock | None:
     """Give the lock that records a zip with these bytes, or whose plan was built to them here."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(path)
     for layer in driver.repository.names("layers"):
         place = driver.repository.lock_path(layer)
         if not place.is_file():
