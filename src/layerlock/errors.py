@@ -100,6 +100,8 @@ class AbiViolation(LayerlockError):
     """A file in a layer would not load on the layer's runtime."""
 
     exit_code = 12
+    file = ""
+    """The file, from the layer's top, where it is known."""
 
 
 class OverBudget(LayerlockError):
@@ -226,3 +228,9 @@ class WrongPlatform(LayerlockError):
     """A wheel is for another processor, system or Python than the layer that it is put into."""
 
     exit_code = 33
+
+
+class BrokenByPruning(LayerlockError):
+    """Prune rules leave out of a layer what its smoke tests, or other files of it, need."""
+
+    exit_code = 34
