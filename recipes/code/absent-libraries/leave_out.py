@@ -142,8 +142,12 @@ class Library:
     def _references(self) -> list[int]:
         """Every place in .dynstr that a symbol, a version or a dynamic entry points at, as often as it does."""
         places = [self._u("<I", self.symbols.offset + 24 * n) for n in range(self.symbols.size // 24)]
-        places += [need.file for need in self.needs] + [aux.name for need in self.needs for aux in need.versions]
-        places += [value for tag, value in self.entries() if tag in (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH)]
+        places += [need.file for need in self.needs] + [
+            aux.name for need in self.needs for aux in need.versions
+        ]
+        places += [
+            value for tag, value in self.entries() if tag in (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH)
+        ]
         return places + self._defined_versions()
 
     def _defined_versions(self) -> list[int]:
@@ -170,7 +174,11 @@ class Library:
         if len(name) > len(old):
             raise Unfit(f"{self.name}: {name} has no room in the place of {old}")
         places = self._references()
-        others = [place for place in places if place != start and place <= start + len(old) <= place + len(self.text(place))]
+        others = [
+            place
+            for place in places
+            if place != start and place <= start + len(old) <= place + len(self.text(place))
+        ]
         if others or places.count(start) > 1:
             shared = self.text(others[0]) if others else old
             raise Unfit(f"{self.name}: {shared} shares the text of {old} in its string table")
@@ -187,7 +195,9 @@ class Library:
         self.needs = [need for need in self.needs if self.text(need.file) not in absent]
         if dropped:
             room = max(dropped, key=lambda value: (len(self.text(value)), value))
-            kept = [pair for pair in entries if pair[0] != DT_NEEDED or pair[1] not in dropped or pair[1] == room]
+            kept = [
+                pair for pair in entries if pair[0] != DT_NEEDED or pair[1] not in dropped or pair[1] == room
+            ]
             self._write_entries(kept)
             self._chain()
             self.overwrite(room, stand_in)
@@ -211,7 +221,11 @@ class Library:
         return sorted(found)
 
     def _index(self, number: int) -> int:
-        return UNVERSIONED if self.versions is None else self._u("<H", self.versions.offset + 2 * number) & 0x7FFF
+        return (
+            UNVERSIONED
+            if self.versions is None
+            else self._u("<H", self.versions.offset + 2 * number) & 0x7FFF
+        )
 
     def _clear(self, indices: set[int]) -> None:
         for number in range(1, self.symbols.size // 24):
@@ -232,12 +246,22 @@ class Library:
         """Link the needs that are left, and count them where the loader and binutils look."""
         if self.verneed is None:
             return
-        if not self.needs or self.needs[0].at != self.verneed.offset:
-            raise Unfit(f"{self.name}: its first version need is one of those that go")
+        if not self.needs:
+            raise Unfit(f"{self.name}: no version need would be left")
+        # The loader starts at the section's first entry: where that one goes, the next takes its place. Versions stay where they are.
+        self.needs[0].at = self.verneed.offset
         for need, following in zip(self.needs, [*self.needs[1:], None]):
-            struct.pack_into("<H", self.data, need.at + 2, len(need.versions))
-            struct.pack_into("<I", self.data, need.at + 8, need.versions[0].at - need.at)
-            struct.pack_into("<I", self.data, need.at + 12, following.at - need.at if following else 0)
+            count, versions = len(need.versions), need.versions[0].at - need.at
+            struct.pack_into(
+                "<HHIII",
+                self.data,
+                need.at,
+                1,
+                count,
+                need.file,
+                versions,
+                following.at - need.at if following else 0,
+            )
             for aux, later in zip(need.versions, [*need.versions[1:], None]):
                 struct.pack_into("<I", self.data, aux.at + 12, later.at - aux.at if later else 0)
         struct.pack_into("<I", self.data, self.verneed.header + 44, len(self.needs))
@@ -255,7 +279,9 @@ def main(table: str, stand_in: str, *paths: str) -> None:
         if renamed and not dropped:
             raise Unfit(f"{path.name}: it uses {renamed[0]} and has no place for the name of {stand_in}")
         path.write_bytes(library.data)
-        print(f"{path.name}: without {' '.join(dropped) or 'nothing'}; renamed {' '.join(renamed) or 'nothing'}")
+        print(
+            f"{path.name}: without {' '.join(dropped) or 'nothing'}; renamed {' '.join(renamed) or 'nothing'}"
+        )
 
 
 if __name__ == "__main__":

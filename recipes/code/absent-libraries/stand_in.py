@@ -32,9 +32,13 @@ def main(table: str, *arguments: str) -> None:
         for name, binding in library.undefined().values()
         if binding != WEAK and name not in offered and not name.startswith(("Py", "_Py"))
     }
-    unknown = [name for name in sorted(wanted) if not any(re.search(pattern, name) for pattern in rules["symbols"])]
+    unknown = [
+        name for name in sorted(wanted) if not any(re.search(pattern, name) for pattern in rules["symbols"])
+    ]
     if unknown:
-        raise Unfit(f"{wanted[unknown[0]]} asks for {' '.join(unknown)}, which nothing offers and the table does not name")
+        raise Unfit(
+            f"{wanted[unknown[0]]} asks for {' '.join(unknown)}, which nothing offers and the table does not name"
+        )
     for number, name in enumerate(sorted(wanted)):
         if not name.startswith("_ZTI"):
             print(f'ABSENT(f{number}, "{name}")')
