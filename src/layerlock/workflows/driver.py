@@ -196,6 +196,7 @@ class Driver:
             repository=self.repository.root,
             guest=self.guest,
             jobs=self.jobs,
+            memory=self.memory,
             emit=self.emit,
             keep_failed=self.keep_failed,
             cancel=self.cancel,
