@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from packaging.utils import (
 from packaging.version import Version
 
 from layerlock.errors import FetchError, InvalidRecipe
+from layerlock.io.filehash import file_sha256
 from layerlock.sources.origins import NO_PROJECT, Origins, check_url
 from layerlock.sources.target import Target
 
@@ -109,7 +109,7 @@ def _files(origins: Origins, pages: Iterable[ProjectPage | str], project: Normal
     """Give every file that pip would look at: those of its folders, then those of its indexes."""
     for path in origins.local_files():
         if _read(path.name, project) is not None:
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256 = file_sha256(path)
             yield _File(name=path.name, sha256=sha256, python=None, yanked=None)
     for page in pages:
         if isinstance(page, str):
