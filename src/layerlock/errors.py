@@ -214,3 +214,15 @@ class NotBuilt(LayerlockError):
     """The question is about what was built of a layer, and the store does not hold it."""
 
     exit_code = 31
+
+
+class Unresolvable(LayerlockError):
+    """No wheels for the Python, the processor and the C library meet the requirements of a package."""
+
+    exit_code = 35
+
+
+class BadPylock(LayerlockError):
+    """A `pylock.toml` is malformed, or of a version that is not read here."""
+
+    exit_code = 36

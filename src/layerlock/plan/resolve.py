@@ -11,7 +11,7 @@ from layerlock.model.derivation import Derivation
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.plan import images, layers, packages
+from layerlock.plan import images, layers, packages, wheels
 
 T = TypeVar("T")
 
@@ -87,6 +87,8 @@ def closure_of_layer(recipes: Recipes, layer: str) -> Closure:
     ):
         for name in names:
             walk.package(name, ("layers", layer, dotted))
+    for name in recipe.layer.packages:
+        wheels.check_layer(recipe, recipes.runtime(runtime.name), recipes.package(name), recipes)
     return walk.closure()
 
 
