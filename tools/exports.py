@@ -43,6 +43,20 @@ RENAMED = {"libbz2.so.1.0": "libbz2.so.1"}
 LEVELS = {
     "GLIBC": "2.26", "GLIBCXX": "3.4.24", "CXXABI": "1.3.11", "GCC": "7.0.0", "XCRYPT": "0", "XZ": "5.2.2", "ZLIB": "1.2.7",
 }  # fmt: skip
+LOST = {
+    "arm64": {
+        "libpthread.so.0": (
+            "GLIBC_2.17",
+            (
+                "__nanosleep", "__vfork", "__wait", "nanosleep", "pthread_attr_destroy", "pthread_attr_getdetachstate",
+                "pthread_attr_getinheritsched", "pthread_attr_getschedparam", "pthread_attr_init", "pthread_attr_setdetachstate",
+                "pthread_attr_setinheritsched", "pthread_attr_setschedparam", "pthread_equal", "pthread_self", "vfork", "wait",
+                "waitpid",
+            ),
+        )
+    }
+}  # fmt: skip
+"""What glibc 2.28 has there by its own list of symbols (libpthread.abilist of aarch64) and 2.31 in libc.so.6 alone."""
 
 HEADER = """\
 What the libraries of Amazon Linux 2 ({architecture}) export, for checking layers against python3.9, python3.10 and python3.11.
@@ -97,7 +111,16 @@ def derive(driver: Driver, architecture: str) -> str:
         }
         Path(scratch, "task.json").write_text(json.dumps(task), encoding="utf-8")
         subprocess.run([sys.executable, str(DERIVE), str(Path(scratch, "task.json"))], check=True)
-        return Path(out, "exports").read_text(encoding="utf-8")
+        return _with_lost(Path(out, "exports").read_text(encoding="utf-8"), architecture)
+
+
+def _with_lost(text: str, architecture: str) -> str:
+    for library, (version, names) in LOST.get(architecture, {}).items():
+        before, head, after = text.partition(f"\nlibrary {library}\n")
+        needs, _, symbols = after.partition("\n")
+        note = "# moved to libc.so.6 since"
+        text = f"{before}{head}{needs}\n{note}\n{version} {' '.join(sorted(names))}\n{symbols}"
+    return text
 
 
 def _find(name: str, folders: list[Path]) -> Path:

@@ -1,12 +1,13 @@
-"""A handler that computes with torch and knows torchvision's classes."""
+"""A handler that computes with torch, on as many threads as it likes."""
 
 import torch
-from torchvision.models import SqueezeNet1_1_Weights
 
 
 def handler(event, context):
+    size = event["size"]
+    product = torch.ones(size, 256) @ torch.ones(256, size)
     return {
-        "trace": float(torch.eye(event["size"]).trace()),
-        "classes": len(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]),
+        "trace": float(torch.eye(size).trace()),
+        "same": bool(torch.equal(product, torch.full((size, size), 256.0))),
         "function": context.function_name,
     }

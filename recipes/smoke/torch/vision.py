@@ -1,4 +1,11 @@
-"""torchvision: its compiled operators, its transforms on tensors, and a classifier with ImageNet's names."""
+"""torchvision: its compiled operators, its transforms on tensors, and a classifier with ImageNet's names.
+
+numpy, Pillow and requests, which it imports, are of no concern here: they come from what the tests bring along.
+"""
+
+import sys
+
+sys.path.append("/deps/torch-test-needs-arm64/lib/python3.9/site-packages")
 
 import torch
 import torchvision

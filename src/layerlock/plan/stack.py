@@ -69,7 +69,7 @@ def _check_contents(recipe: LayerRecipe, stack: tuple[LayerRecipe, ...], recipes
     for layer in stack:
         mine: dict[str, str] = {}
         for name in layer.layer.packages:
-            mine |= dict(_holds(recipes.package(name)))
+            mine |= dict(_holds(recipes.package(name), recipes))
         for what, shown in mine.items():
             if what in owners:
                 other, other_shown = owners[what]
@@ -82,7 +82,7 @@ def _check_contents(recipe: LayerRecipe, stack: tuple[LayerRecipe, ...], recipes
         owners |= {what: (layer, shown) for what, shown in mine.items()}
 
 
-def _holds(package: PackageRecipe) -> Iterator[tuple[str, str]]:
+def _holds(package: PackageRecipe, recipes: Recipes) -> Iterator[tuple[str, str]]:
     yield f"package {package.name}", f"the package `{package.name}`"
-    for project, wheel in projects(package):
+    for project, wheel in projects(package, recipes):
         yield f"distribution {project}", f"{project}, from the wheel {wheel}"

@@ -10,7 +10,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from layerlock.errors import InvalidRecipe, WrongPlatform
 from layerlock.model.layer import LayerRecipe
-from layerlock.model.recipe import PackageRecipe, WheelsBuild, WheelSource
+from layerlock.model.recipe import PackageRecipe, ScriptBuild, WheelsBuild, WheelSource
 from layerlock.model.recipes import Recipes
 from layerlock.plan.packages import file_name
 
@@ -20,10 +20,10 @@ MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 _LINUX = re.compile(r"(?:manylinux(?:1|2010|2014|_\d+_\d+)|linux)_(.+)")
 
 
-def projects(package: PackageRecipe) -> Iterator[tuple[str, str]]:
-    """Give the normalised name and the file name of each wheel that a package installs."""
-    if isinstance(package.build, WheelsBuild):
-        for source in package.sources:
+def projects(package: PackageRecipe, recipes: Recipes) -> Iterator[tuple[str, str]]:
+    """Give the normalised name and the file name of each wheel whose files a package holds."""
+    for holder in _holders(package, recipes):
+        for source in holder.sources:
             if isinstance(source, WheelSource):
                 name = file_name(source)
                 yield _parsed(name)[0], name
@@ -40,10 +40,7 @@ def check_wheels(recipe: LayerRecipe, packages: Iterable[str], recipes: Recipes)
     """
     python = recipes.runtime(recipe.layer.runtime).runtime.python
     machine = MACHINES[recipe.layer.architecture]
-    for name in packages:
-        package = recipes.package(name)
-        if not isinstance(package.build, WheelsBuild):
-            continue
+    for package in (holder for name in packages for holder in _holders(recipes.package(name), recipes)):
         for index, source in enumerate(package.sources):
             if not isinstance(source, WheelSource):
                 continue
@@ -53,7 +50,7 @@ def check_wheels(recipe: LayerRecipe, packages: Iterable[str], recipes: Recipes)
                 raise WrongPlatform(
                     f"{wheel} is {why}; the layer `{recipe.name}` is for Python {python} on {machine}",
                     hint=f"pin the wheel of Python {python} for {machine}, or one for any platform",
-                    location=recipes.locate("packages", name, f"sources[{index}].urls"),
+                    location=recipes.locate("packages", package.name, f"sources[{index}].urls"),
                 )
 
 
@@ -67,6 +64,22 @@ def unfit(tags: Iterable[Tag], python: str, machine: str) -> str:
     if not any(_python_fits(tag, python) for tag in all_tags if tag.platform in right):
         return f"for {', '.join(sorted({f'{tag.interpreter}-{tag.abi}' for tag in all_tags}))}"
     return ""
+
+
+def _holders(package: PackageRecipe, recipes: Recipes) -> Iterator[PackageRecipe]:
+    """Give the packages of wheels that a package is, or is made of.
+
+    A script may mend what wheels brought. Those among its inputs whose modules stand where a layer has them ship; the
+    others are its tools.
+    """
+    match package.build:
+        case WheelsBuild():
+            yield package
+        case ScriptBuild(inputs=inputs):
+            for name in inputs:
+                build = recipes.package(name).build
+                if isinstance(build, WheelsBuild) and (build.site or "").split("/")[0] == "python":
+                    yield recipes.package(name)
 
 
 def _machine(platform: str) -> str:
