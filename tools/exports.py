@@ -30,9 +30,9 @@ TRIPLETS = {"x86_64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "arm64": "ld-linux-aarch64.so.1"}
 
 LIBRARIES = (
-    "libanl.so.1", "libbz2.so.1", "libc.so.6", "libcrypt.so.1", "libdl.so.2", "libgcc_s.so.1", "liblzma.so.5", "libm.so.6",
-    "libmvec.so.1", "libnsl.so.1", "libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1",
-    "libz.so.1",
+    "libanl.so.1", "libbz2.so.1", "libc.so.6", "libcrypt.so.1", "libdl.so.2", "libgcc_s.so.1",
+    "liblzma.so.5", "libm.so.6", "libmvec.so.1", "libnsl.so.1", "libpthread.so.0", "libresolv.so.2",
+    "librt.so.1", "libstdc++.so.6", "libutil.so.1", "libz.so.1",
 )  # fmt: skip
 UNLISTED = ("libcurl.so.4", "libffi.so.6", "libsqlite3.so.0", "libxml2.so.2")
 """Present, but of a version for which Debian 11 has no likeness."""
@@ -41,17 +41,18 @@ ONLY = {"libmvec.so.1": "x86_64"}
 RENAMED = {"libbz2.so.1.0": "libbz2.so.1"}
 """What Debian calls otherwise than Amazon Linux."""
 LEVELS = {
-    "GLIBC": "2.26", "GLIBCXX": "3.4.24", "CXXABI": "1.3.11", "GCC": "7.0.0", "XCRYPT": "0", "XZ": "5.2.2", "ZLIB": "1.2.7",
+    "CXXABI": "1.3.11", "GCC": "7.0.0", "GLIBC": "2.26", "GLIBCXX": "3.4.24", "XCRYPT": "0", "XZ": "5.2.2",
+    "ZLIB": "1.2.7",
 }  # fmt: skip
 LOST = {
     "arm64": {
         "libpthread.so.0": (
             "GLIBC_2.17",
             (
-                "__nanosleep", "__vfork", "__wait", "nanosleep", "pthread_attr_destroy", "pthread_attr_getdetachstate",
-                "pthread_attr_getinheritsched", "pthread_attr_getschedparam", "pthread_attr_init", "pthread_attr_setdetachstate",
-                "pthread_attr_setinheritsched", "pthread_attr_setschedparam", "pthread_equal", "pthread_self", "vfork", "wait",
-                "waitpid",
+                "__nanosleep", "__vfork", "__wait", "nanosleep", "pthread_attr_destroy",
+                "pthread_attr_getdetachstate", "pthread_attr_getinheritsched", "pthread_attr_getschedparam",
+                "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_attr_setinheritsched",
+                "pthread_attr_setschedparam", "pthread_equal", "pthread_self", "vfork", "wait", "waitpid",
             ),
         )
     }
@@ -66,14 +67,16 @@ glibc 2.26, GLIBCXX_3.4.24, CXXABI_1.3.11, GCC_7.0.0, zlib 1.2.7, xz 5.2.2.
 Certain: glibc's and libstdc++'s symbols with versions, which a later release never adds to an earlier version.
 Not certain: libz's symbols without a version (those of 1.2.7 and later are not told apart), what a library lost since
 (libnsl's and libcrypt's old functions), and what Amazon has added. libcrypt is libxcrypt's here and glibc's there: the versions up to GLIBC_2.26 agree.
-Unlisted libraries are there, but nobody has listed their symbols: a layer that relies on one is not judged on it."""
+Unlisted libraries are there, but nobody has listed their symbols: a layer that relies on one is not judged on it."""  # noqa: E501 - lines of the list's head
 
 
 def main() -> int:
     """Write or check the lists that the command line names; give the exit status."""
     check = "--check" in sys.argv
-    settings = Settings(repository=ROOT, store=Path(os.environ["LAYERLOCK_STORE"]), environment=dict(os.environ))
-    driver = construct(settings, lambda event: None)
+    settings = Settings(
+        repository=ROOT, store=Path(os.environ["LAYERLOCK_STORE"]), environment=dict(os.environ)
+    )
+    driver = construct(settings, lambda _: None)
     status = 0
     for architecture in [word for word in sys.argv[1:] if not word.startswith("-")]:
         path = ROOT / "recipes" / "runtimes" / f"amazonlinux2-{architecture}.exports"

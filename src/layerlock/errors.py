@@ -100,6 +100,8 @@ class AbiViolation(LayerlockError):
     """A file in a layer would not load on the layer's runtime."""
 
     exit_code = 12
+    file = ""
+    """The file, from the layer's top, where it is known."""
 
 
 class OverBudget(LayerlockError):

@@ -78,7 +78,10 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
         return None
     reported = _report(build)
     if reported is not None and reported.kind is not BuildFailed:
-        return reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
+        error = reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
+        if isinstance(error, AbiViolation):
+            error.file = reported.file
+        return error
     ended = f"signal {outcome.signal}" if outcome.signal is not None else f"status {outcome.status}"
     what = reported.message if reported is not None else f"it ended with {ended}"
     lines = "\n".join(f"  | {line}" for line in _tail(log))
@@ -100,6 +103,7 @@ class _Reported:
     kind: type[LayerlockError]
     message: str
     hint: str
+    file: str
 
 
 def _report(build: Path) -> _Reported | None:
@@ -119,6 +123,7 @@ def _report(build: Path) -> _Reported | None:
             kind=_REPORTED[error["kind"]],
             message=str(error["message"]) + "".join(others[:20]),
             hint=str(error.get("hint") or ""),
+            file=str(error.get("file") or ""),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,7 +1,8 @@
 """Lays layers over each other as Lambda does below /opt, and refuses two that hold the same thing.
 
-Task: {"layers": [{"name", "path"}], "python_path": [path]}, the layer that Lambda unpacks first first. Result:
-/out/tree, and /out/report.json with the bytes of each layer and the largest files.
+Task: {"layers": [{"name", "path"}], "limit": bytes, "python_path": [path]}, the layer that Lambda unpacks first
+first; `limit` is what all of them may weigh unzipped. Result: /out/tree, and /out/report.json with the bytes of
+each layer and the largest files.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import posixpath
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import elf
-from task import Finding, Report, Task, refuse, run
+from task import Finding, Report, Task, Violation, refuse, run
 from tree import Entry, scan
 
 _DISTRIBUTION = re.compile(r"(?:.*/)?([^/]+?)(?:-[^/-]+)?\.(?:dist|egg)-info(?:/|$)")
@@ -65,7 +66,11 @@ class Layer:
 
 
 def merge(task: Task) -> Report:
-    """Check and copy. Raises Violation of kind "overlap" with everything that two layers both hold."""
+    """Check and copy.
+
+    Raises Violation of kind "overlap" with everything that two layers both hold, or of kind "budget" if they are
+    too large together.
+    """
     layers = [_read(row) for row in task["layers"]]
     refuse(
         [
@@ -75,23 +80,48 @@ def merge(task: Task) -> Report:
             for finding in overlaps(lower, upper)
         ]
     )
+    report = _sizes(layers)
+    if report["unzipped"] > task["limit"]:
+        raise Violation(
+            "budget",
+            _too_large(report, task["limit"]),
+            hint="prune more in the layers' recipes, or move something out of them",
+        )
     tree = Path(task.get("out", "/out")) / "tree"
     tree.mkdir(parents=True)
-    sizes: list[dict[str, Any]] = []
-    files: list[dict[str, Any]] = []
     for layer in layers:
         for name, entry in layer.entries.items():
             _copy(layer.root / name, tree / name, entry)
-            files.append({"layer": layer.name, "path": name, "bytes": entry.size})
-        size = sum(entry.size for entry in layer.entries.values())
-        sizes.append({"name": layer.name, "files": len(layer.entries), "unzipped": size})
-        print(f"{layer.name}: {len(layer.entries)} files, {size:,} bytes", flush=True)
-    files.sort(key=lambda row: (-row["bytes"], row["path"]))
+    return report
+
+
+def _sizes(layers: Sequence[Layer]) -> Report:
+    sizes = [
+        {"name": layer.name, "files": len(layer.entries), "unzipped": sum(e.size for e in layer.entries.values())}
+        for layer in layers
+    ]
+    files = [
+        {"layer": layer.name, "path": name, "bytes": entry.size}
+        for layer in layers
+        for name, entry in layer.entries.items()
+    ]
+    files.sort(key=lambda row: (-row["bytes"], row["path"]))  # type: ignore[operator]
     return {
         "layers": sizes,
-        "unzipped": sum(row["unzipped"] for row in sizes),
+        "unzipped": sum(entry.size for layer in layers for entry in layer.entries.values()),
         "largest": files[:_LARGEST],
     }
+
+
+def _too_large(report: Report, limit: int) -> str:
+    """What weighs most, in decimal megabytes."""
+    size = f"{report['unzipped'] / 1e6:.1f} MB"
+    lines = [f"the layers have {size} unzipped together, over Lambda's limit of {limit / 1e6:.1f} MB"]
+    lines += [f"{row['unzipped'] / 1e6:8.2f} MB  layer {row['name']}" for row in report["layers"]]
+    lines += [
+        f"{row['bytes'] / 1e6:8.2f} MB  file {row['path']} of {row['layer']}" for row in report["largest"][:10]
+    ]
+    return "\n  ".join(lines)
 
 
 def overlaps(lower: Layer, upper: Layer) -> Iterator[Finding]:

@@ -19,7 +19,9 @@ class AboutRuntime:
     python: str = item("The Python version, `X.Y`.")
     system: Name = item("The system that it runs on.", example='"amazonlinux2"')
     environment: Name = item("The environment that stands in for it in smoke tests on x86_64.")
-    package: Name = item("The package that is its Python: in smoke tests on x86_64, and wherever layers are assembled.")
+    package: Name = item(
+        "The package that is its Python: in smoke tests on x86_64, and wherever layers are assembled."
+    )
     executable: AbsolutePath = item("The interpreter.")
     architectures: tuple[Literal["x86_64", "arm64"], ...] = item("The processors that it is offered for.")
 
@@ -112,7 +114,9 @@ class RuntimeRecipe:
         "For each processor, the list of its libraries' exported symbols, a file beside this one.", default={}
     )
     lower: tuple[Lowering, ...] = item("References that may be lowered.", default=())
-    stand_ins: tuple[StandIn, ...] = item("What stands in for it on processors other than x86_64.", default=())
+    stand_ins: tuple[StandIn, ...] = item(
+        "What stands in for it on processors other than x86_64.", default=()
+    )
 
     @property
     def name(self) -> str:

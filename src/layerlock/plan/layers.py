@@ -160,6 +160,7 @@ def merged(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation
             guest=files_of("merge.py", code),
             task={
                 "layers": [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in names],
+                "limit": recipes.runtime(about.runtime).limits.unzipped,
                 "python_path": _tools_path(recipe, recipes),
             },
             variables=variables(recipes, about.environment),
@@ -288,9 +289,7 @@ def _python(stand_in: StandIn, recipes: Recipes) -> tuple[Input, ...]:
 
 
 def _trees(names: list[str]) -> tuple[Input, ...]:
-    return tuple(
-        Input(name=tree_name(name), mount=f"/deps/{tree_name(name)}", part="tree") for name in names
-    )
+    return tuple(Input(name=tree_name(name), mount=f"/deps/{tree_name(name)}", part="tree") for name in names)
 
 
 def _runtime(recipe: LayerRecipe, recipes: Recipes) -> RuntimeRecipe:

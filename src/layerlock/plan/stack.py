@@ -24,7 +24,7 @@ def beneath(recipe: LayerRecipe, recipes: Recipes) -> tuple[LayerRecipe, ...]:
     stack = (*found.values(), recipe)
     if len(stack) > 1:
         _check_count(recipe, stack, recipes)
-        _check_contents(recipe, stack, recipes)
+        _check_contents(stack, recipes)
     return stack[:-1]
 
 
@@ -63,7 +63,7 @@ def _check_count(recipe: LayerRecipe, stack: tuple[LayerRecipe, ...], recipes: R
         )
 
 
-def _check_contents(recipe: LayerRecipe, stack: tuple[LayerRecipe, ...], recipes: Recipes) -> None:
+def _check_contents(stack: tuple[LayerRecipe, ...], recipes: Recipes) -> None:
     """Refuse what can be known to be in two layers before anything is built; the rest is seen when they are merged."""
     owners: dict[str, tuple[LayerRecipe, str]] = {}
     for layer in stack:

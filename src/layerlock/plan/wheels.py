@@ -96,7 +96,9 @@ def _python_fits(tag: Tag, python: str) -> bool:
     if not tag.interpreter.startswith("cp") or digits[:1] != str(major):
         return False
     of = int(digits[1:] or 0)
-    return (of == minor and tag.abi in (tag.interpreter, "none", "abi3")) or (tag.abi == "abi3" and of <= minor)
+    return (of == minor and tag.abi in (tag.interpreter, "none", "abi3")) or (
+        tag.abi == "abi3" and of <= minor
+    )
 
 
 def _parsed(wheel: str) -> tuple[str, frozenset[Tag]]:
