@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlock.errors import LayersOverlap, SmokeFailed, WrongPlatform
+from layerlock.errors import AbiViolation, LayersOverlap, SmokeFailed, WrongPlatform
 from layerlock.events import BuildStarted
 from layerlock.io.lockfile import read_lock
 from layerlock.workflows.building import build_layer, record_layer
@@ -146,6 +146,22 @@ def test_a_file_in_both_layers_is_refused(arm64: Bench, tmp_path: Path) -> None:
         f"layer-high-merged: the layers low and high both hold {SITE}/simplejson/scanner.py"
         in caught.value.message
     )
+
+
+def test_an_object_of_the_wrong_processor_is_named(arm64: Bench, tmp_path: Path) -> None:
+    """Whatever its wheel's name says: here it comes from a script."""
+    arm64.edit(
+        "recipes/packages/upper-module.toml",
+        lambda text: text.replace(
+            "mkdir -p /out",
+            "mkdir -p /out/lib; cp -L /lib/x86_64-linux-gnu/libz.so.1 /out/lib/; mkdir -p /out",
+        ),
+    )
+    lock_layer(arm64.driver(), "high")
+    with pytest.raises(AbiViolation) as caught:
+        build_layer(arm64.driver(), "high", tmp_path)
+    assert caught.value.message == "layer-high-tree: lib/libz.so.1 is for another processor than the layer"
+    assert caught.value.file == "lib/libz.so.1"
 
 
 def test_a_wheel_of_the_wrong_processor_is_refused_before_anything_is_fetched(arm64: Bench) -> None:

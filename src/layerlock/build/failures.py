@@ -40,6 +40,8 @@ _REPORTED: Mapping[str, type[LayerlockError]] = {
     "usage": InvalidRecipe,
 }
 _REPORT_CAP = 4 << 20
+_FOREIGN = "Unable to recognise the format of the input file"
+"""What binutils say of an object of a processor that they do not know. Stripping comes before objects are judged."""
 
 
 def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) -> LayerlockError | None:
@@ -77,6 +79,13 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
     if outcome.succeeded:
         return None
     reported = _report(build)
+    if reported is not None and reported.file and _FOREIGN in reported.message:
+        foreign = AbiViolation(
+            f"{name}: {reported.file} is for another processor than the layer",
+            hint="pin the wheel of the layer's processor, or prune the file",
+        )
+        foreign.file = reported.file
+        return foreign
     if reported is not None and reported.kind is not BuildFailed:
         error = reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
         if isinstance(error, AbiViolation):
