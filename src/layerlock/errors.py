@@ -100,6 +100,8 @@ class AbiViolation(LayerlockError):
     """A file in a layer would not load on the layer's runtime."""
 
     exit_code = 12
+    file = ""
+    """The file, from the layer's top, where it is known."""
 
 
 class OverBudget(LayerlockError):
@@ -214,6 +216,18 @@ class NotBuilt(LayerlockError):
     """The question is about what was built of a layer, and the store does not hold it."""
 
     exit_code = 31
+
+
+class LayersOverlap(LayerlockError):
+    """Layers that are used together both hold something: a file, a distribution or a library."""
+
+    exit_code = 32
+
+
+class WrongPlatform(LayerlockError):
+    """A wheel is for another processor, system or Python than the layer that it is put into."""
+
+    exit_code = 33
 
 
 class Unresolvable(LayerlockError):

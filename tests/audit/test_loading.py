@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,26 @@ def test_the_systems_library_is_found_before_the_layers() -> None:
     # With a DT_RUNPATH the DT_RPATH does not count, and the former comes after LD_LIBRARY_PATH.
     both = Elf(needed=("libm.so.6",), rpath=("$ORIGIN/../lib",), runpath=("$ORIGIN/../lib",))
     assert loader({**objects, MODULE: both}).edges[MODULE]["libm.so.6"] == Found(name="libm.so.6")
+
+
+def test_what_the_recipe_says_is_loaded_before_is_found_wherever_it_stands() -> None:
+    """It is found last, by its soname or its file's name, and only if the layer has it."""
+    objects = {
+        MODULE: Elf(needed=("libtorch.so", "libother.so", "libm.so.6", "libnone.so")),
+        "python/torch/lib/libtorch.so": has("f"),
+        "python/torch/lib/a.so": has("g", soname="libother.so"),
+        "python/torch/lib/libm.so.6": has("exp"),
+    }
+    plain = loader(objects)
+    before = frozenset({"libtorch.so", "libother.so", "libm.so.6", "libnone.so"})
+    told = Loader(objects=plain.objects, names=plain.names, platform=replace(PLATFORM, loaded_before=before))
+    assert plain.edges[MODULE]["libtorch.so"] is None
+    assert told.edges[MODULE] == {
+        "libtorch.so": Found(name="libtorch.so", path="python/torch/lib/libtorch.so"),
+        "libother.so": Found(name="libother.so", path="python/torch/lib/a.so"),
+        "libm.so.6": Found(name="libm.so.6"),
+        "libnone.so": None,
+    }
 
 
 def test_links_lead_to_objects() -> None:

@@ -13,7 +13,7 @@ import pytest
 from layerlock.errors import BadPylock, HashMismatch, LayerlockError, Offline, Unresolvable
 from layerlock.events import silent
 from layerlock.model.ports import SourceStore
-from layerlock.plan.wheels import Asked
+from layerlock.plan.requirements import Asked
 from layerlock.sources.fetch import Reach
 from layerlock.sources.pylock import LockedWheel, read_pylock, write_pylock
 from layerlock.sources.target import Target

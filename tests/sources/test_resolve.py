@@ -15,7 +15,7 @@ from layerlock.errors import FetchError, HashMismatch, InvalidRecipe, LayerlockE
 from layerlock.events import Event, Warned
 from layerlock.model.ports import SourceStore
 from layerlock.model.requirements import Architecture, Requirements, Resolved
-from layerlock.plan.wheels import Asked
+from layerlock.plan.requirements import Asked
 from layerlock.sources import origins
 from layerlock.sources.fetch import Reach
 from layerlock.sources.resolve import read_wants

@@ -25,13 +25,17 @@ _LOADERS: Final = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Platform:
-    """What a runtime offers to objects. `search` is its LD_LIBRARY_PATH; `absent` only makes better messages."""
+    """What a runtime offers to objects. `search` is its LD_LIBRARY_PATH; `absent` only makes better messages.
+
+    `loaded_before` are libraries of the layer that its recipe says are loaded by the time they are needed.
+    """
 
     name: str
     architecture: str
     search: tuple[str, ...]
     libraries: Mapping[str, Library] = field(repr=False)
     absent: frozenset[str] = frozenset()
+    loaded_before: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +122,10 @@ class Loader:
             inside = posixpath.relpath(f"{place}/{name}", OPT) if place.startswith(OPT) else ""
             if inside in self.names:
                 return Found(name=name, path=self.names[inside])
+        if name in self.platform.loaded_before:
+            for other in sorted(self.objects):
+                if name in (self.objects[other].soname, posixpath.basename(other)):
+                    return Found(name=name, path=other)
         return None
 
     def _importers(self, path: str) -> Sequence[str]:

@@ -12,8 +12,10 @@ from layerlock.audit.survey import Survey
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import ScriptBuild
 from layerlock.model.recipes import Recipes
+from layerlock.model.runtime import RuntimeRecipe
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure
+from layerlock.plan.stack import beneath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,21 +118,14 @@ def _mentions(layer: LayerRecipe, closure: Closure, recipes: Recipes) -> Iterato
     top = Node(kind="layer", name=layer.name)
     about = layer.layer
     runtime = recipes.runtime(about.runtime)
-    stand_in = Node(kind="runtime", name=runtime.name)
-
-    def said(by: Node, kind: Kind, name: str, key: str, dotted: str) -> Mention:
-        return Mention(by=by, of=Node(kind=kind, name=name), key=key, dotted=dotted)
-
-    for index, name in enumerate(about.packages):
-        yield said(top, "package", name, "packages", f"layer.packages[{index}]")
-    for index, name in enumerate(about.tools):
-        yield said(top, "package", name, "tools", f"layer.tools[{index}]")
-    yield said(top, "environment", about.environment, "environment", "layer.environment")
+    yield from _holds(layer)
     yield said(top, "runtime", runtime.name, "runtime", "layer.runtime")
     for index, name in enumerate(layer.smoke_tools.packages):
         yield said(top, "package", name, "smoke_tools", f"smoke_tools.packages[{index}]")
-    yield said(stand_in, "package", runtime.runtime.package, "package", "runtime.package")
-    yield said(stand_in, "environment", runtime.runtime.environment, "environment", "runtime.environment")
+    yield from _stand_in(runtime, about.architecture)
+    for below in beneath(layer, recipes):
+        yield said(top, "layer", below.name, "with", "layer.with")
+        yield from _holds(below)
     for package in closure.packages:
         node = Node(kind="package", name=package.name)
         for index, name in enumerate(package.build.inputs if isinstance(package.build, ScriptBuild) else ()):
@@ -146,6 +141,34 @@ def _mentions(layer: LayerRecipe, closure: Closure, recipes: Recipes) -> Iterato
             named = deb.name in environment.environment.packages
             key = "packages" if named else "what its packages depend on"
             yield said(node, "Debian package", f"{environment.name}/{deb.name}", key, "environment.packages")
+
+
+def said(by: Node, kind: Kind, name: str, key: str, dotted: str) -> Mention:
+    """Say that a recipe names something."""
+    return Mention(by=by, of=Node(kind=kind, name=name), key=key, dotted=dotted)
+
+
+def _holds(layer: LayerRecipe) -> Iterator[Mention]:
+    node, about = Node(kind="layer", name=layer.name), layer.layer
+    for index, name in enumerate(about.packages):
+        yield said(node, "package", name, "packages", f"layer.packages[{index}]")
+    for index, name in enumerate(about.tools):
+        yield said(node, "package", name, "tools", f"layer.tools[{index}]")
+    yield said(node, "environment", about.environment, "environment", "layer.environment")
+
+
+def _stand_in(runtime: RuntimeRecipe, architecture: Literal["x86_64", "arm64"]) -> Iterator[Mention]:
+    node, about = Node(kind="runtime", name=runtime.name), runtime.runtime
+    yield said(node, "package", about.package, "package", "runtime.package")
+    row = runtime.stand_in(architecture)
+    if row is None:
+        return
+    key = f"stand_ins[{runtime.stand_ins.index(row)}]" if row in runtime.stand_ins else "runtime"
+    yield said(node, "environment", row.environment, "environment", f"{key}.environment")
+    if row.package is not None and row.package != about.package:
+        yield said(node, "package", row.package, "package", f"{key}.package")
+    if row.emulator is not None:
+        yield said(node, "package", row.emulator, "emulator", f"{key}.emulator")
 
 
 def named(all_mentions: Sequence[Mention], name: str) -> tuple[Node, ...]:

@@ -15,6 +15,7 @@ from layerlock.errors import (
     InvalidRecipe,
     LayerCheckFailed,
     LayerlockError,
+    LayersOverlap,
     OutOfMemory,
     OverBudget,
     PatchFailed,
@@ -33,11 +34,14 @@ _REPORTED: Mapping[str, type[LayerlockError]] = {
     "budget": OverBudget,
     "build": BuildFailed,
     "check": LayerCheckFailed,
+    "overlap": LayersOverlap,
     "patch": PatchFailed,
     "smoke": SmokeFailed,
     "usage": InvalidRecipe,
 }
 _REPORT_CAP = 4 << 20
+_FOREIGN = "Unable to recognise the format of the input file"
+"""What binutils say of an object of a processor that they do not know. Stripping comes before objects are judged."""
 
 
 def failure(
@@ -81,8 +85,18 @@ def failure(
     if outcome.succeeded:
         return None
     reported = _report(build)
+    if reported is not None and reported.file and _FOREIGN in reported.message:
+        foreign = AbiViolation(
+            f"{name}: {reported.file} is for another processor than the layer",
+            hint="pin the wheel of the layer's processor, or prune the file",
+        )
+        foreign.file = reported.file
+        return foreign
     if reported is not None and reported.kind is not BuildFailed:
-        return reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
+        error = reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
+        if isinstance(error, AbiViolation):
+            error.file = reported.file
+        return error
     ended = f"signal {outcome.signal}" if outcome.signal is not None else f"status {outcome.status}"
     what = reported.message if reported is not None else f"it ended with {ended}"
     lines = "\n".join(f"  | {line}" for line in _tail(log))
@@ -109,6 +123,7 @@ class _Reported:
     kind: type[LayerlockError]
     message: str
     hint: str
+    file: str
 
 
 def _report(build: Path) -> _Reported | None:
@@ -128,6 +143,7 @@ def _report(build: Path) -> _Reported | None:
             kind=_REPORTED[error["kind"]],
             message=str(error["message"]) + "".join(others[:20]),
             hint=str(error.get("hint") or ""),
+            file=str(error.get("file") or ""),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

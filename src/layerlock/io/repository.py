@@ -15,7 +15,7 @@ from layerlock.io.documents import locate, read_record, read_table
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
-from layerlock.plan.wheels import with_wheels
+from layerlock.plan.requirements import with_wheels
 
 
 class _Named(Protocol):

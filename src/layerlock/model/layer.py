@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layerlock.model.decode import Bytes, Name, RelativePath, Variable, item
+from layerlock.model.decode import Bytes, Name, RelativePath, Seconds, Variable, item
+
+SMOKE_SECONDS = 60
+"""How long a smoke test may take where its recipe says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,11 @@ class AboutLayer:
     architecture: Literal["x86_64", "arm64"] = item("The processor that it is for.", default="x86_64")
     environment: Name = item("The environment that it is assembled in.")
     packages: tuple[Name, ...] = item("The packages whose outputs it holds.")
+    with_: tuple[Name, ...] = item(
+        "Layers that it is used with, in the order in which functions list them, before this one. Its libraries may "
+        "count on theirs, its smoke tests run with them, and all of them together keep to Lambda's limits.",
+        default=(),
+    )
     tools: tuple[Name, ...] = item("Packages of wheels that the assembly's own scripts use.", default=())
     bytecode: Literal["none", "unchecked-hash"] = item("Bytecode to ship beside each module.", default="none")
     strip: bool = item("Whether symbols that loading does not need are dropped.", default=True)
@@ -49,6 +57,11 @@ class AboutLayer:
     )
     lower: tuple[RelativePath, ...] = item(
         "Prebuilt libraries whose symbol references are lowered to the runtime's versions.", default=()
+    )
+    loaded_before: tuple[str, ...] = item(
+        "Libraries that Python has loaded, by another module, before the modules that need them: their place is on no "
+        "search path, and need not be.",
+        default=(),
     )
     audit: Audit = item("What `audit` is told of it.", default=Audit())
 
@@ -104,6 +117,7 @@ class PythonSmoke:
     data: tuple[RelativePath, ...] = item(
         "Files that it reads, below `recipes/`, given to it as arguments.", default=()
     )
+    time: Seconds = item("How long it may take.", default=SMOKE_SECONDS, example='"5 min"')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +130,7 @@ class InvokeSmoke:
     handler: str = item("The handler, `module.function`.")
     event: Mapping[str, Any] = item("What it is invoked with.", default={})
     expect: Mapping[str, Any] = item("What it must answer.", default={})
+    time: Seconds = item("How long it may take.", default=SMOKE_SECONDS, example='"5 min"')
 
 
 Smoke = PythonSmoke | InvokeSmoke

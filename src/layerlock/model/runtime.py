@@ -18,10 +18,29 @@ class AboutRuntime:
     summary: str = item("One line on what it is.", default="")
     python: str = item("The Python version, `X.Y`.")
     system: Name = item("The system that it runs on.", example='"amazonlinux2"')
-    environment: Name = item("The environment that stands in for it in smoke tests.")
-    package: Name = item("The package that is its Python.")
+    environment: Name = item("The environment that stands in for it in smoke tests on x86_64.")
+    package: Name = item(
+        "The package that is its Python: in smoke tests on x86_64, and wherever layers are assembled."
+    )
     executable: AbsolutePath = item("The interpreter.")
     architectures: tuple[Literal["x86_64", "arm64"], ...] = item("The processors that it is offered for.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StandIn:
+    """What stands in for a runtime on one processor, in smoke tests."""
+
+    architecture: Literal["x86_64", "arm64"] = item("The processor.")
+    environment: Name = item("The environment that stands in for the runtime's system.")
+    package: Name | None = item(
+        "The package that is its Python there; the environment holds it itself if left out.", default=None
+    )
+    emulator: Name | None = item(
+        "A package that holds an emulator of the processor, for machines of another one.", default=None
+    )
+    launcher: RelativePath | None = item(
+        "The emulator's program, in the package's output.", default=None, example='"qemu-aarch64-static"'
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +114,22 @@ class RuntimeRecipe:
         "For each processor, the list of its libraries' exported symbols, a file beside this one.", default={}
     )
     lower: tuple[Lowering, ...] = item("References that may be lowered.", default=())
+    stand_ins: tuple[StandIn, ...] = item(
+        "What stands in for it on processors other than x86_64.", default=()
+    )
 
     @property
     def name(self) -> str:
         """The runtime's name."""
         return self.runtime.name
+
+    def stand_in(self, architecture: Literal["x86_64", "arm64"]) -> StandIn | None:
+        """Give what stands in for the runtime on a processor; None where nothing does."""
+        for row in self.stand_ins:
+            if row.architecture == architecture:
+                return row
+        if architecture != "x86_64":
+            return None
+        return StandIn(
+            architecture=architecture, environment=self.runtime.environment, package=self.runtime.package
+        )

@@ -28,6 +28,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "task.py",
         "tree.py",
     ),
+    "merge.py": ("elf.py", "merge.py", "task.py", "tree.py"),
     "pack.py": ("pack.py", "task.py", "tree.py"),
     "smoke.py": ("smoke.py", "smoke_start.py", "task.py"),
 }

@@ -5,15 +5,19 @@ from __future__ import annotations
 from layerlock.errors import InvalidRecipe
 from layerlock.model.derivation import DataInput, Derivation, GuestRun, Input, Needs
 from layerlock.model.digest import Canonical
-from layerlock.model.layer import InvokeSmoke, LayerRecipe, PythonSmoke
+from layerlock.model.layer import SMOKE_SECONDS, InvokeSmoke, LayerRecipe, PythonSmoke
 from layerlock.model.recipe import WheelsBuild
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.model.runtime import RuntimeRecipe
+from layerlock.model.runtime import RuntimeRecipe, StandIn
 from layerlock.plan.guestcode import files_of
 from layerlock.plan.packages import environment_name, guest_command, variables
+from layerlock.plan.stack import beneath
 
 NOBODY = 65534
 """The user of smoke tests: Lambda runs functions as an unprivileged user who owns nothing."""
+
+STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
+"""What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
 
 def tree_name(layer: str) -> str:
@@ -24,6 +28,11 @@ def tree_name(layer: str) -> str:
 def zip_name(layer: str) -> str:
     """Give the name of the derivation of a layer's zip."""
     return f"layer-{layer}-zip"
+
+
+def merged_name(layer: str) -> str:
+    """Give the name of the derivation of a layer's tree over those of the layers that it is used with."""
+    return f"layer-{layer}-merged"
 
 
 def smoke_name(layer: str) -> str:
@@ -39,6 +48,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     _, exports_hash = recipes.data(f"runtimes/{exports}")
     python = recipes.package(runtime.runtime.package)
     root = environment_name(about.environment)
+    below = [layer.name for layer in beneath(recipe, recipes)]
     task: dict[str, Canonical] = {
         "layer": recipe.name,
         "architecture": about.architecture,
@@ -63,13 +73,18 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         ],
         "keep": [pattern for rule in recipe.keep for pattern in rule.patterns],
         "strip": about.strip,
-        "strip_program": "strip",
+        "strip_program": STRIP[about.architecture],
         "private": list(about.private),
         "lower": list(about.lower),
         "bytecode": about.bytecode,
         "forbidden_strings": ["/build/", "/deps/"],
         "forbidden_except": [pattern for rule in recipe.allow_build_paths for pattern in rule.patterns],
     }
+    # Left out where they say nothing: the hashes of layers that do without them are older than these keys.
+    if below:
+        task["beneath"] = [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in below]
+    if about.loaded_before:
+        task["loaded_before"] = list(about.loaded_before)
     return Derivation(
         name=tree_name(recipe.name),
         version="",
@@ -86,6 +101,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
             Input(name=root, mount=None),
             Input(name=python.name, mount=python.mount),
             *(Input(name=name, mount=f"/deps/{name}") for name in (*about.packages, *about.tools)),
+            *_trees(below),
         ),
         data=(
             DataInput(
@@ -126,11 +142,48 @@ def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivatio
     )
 
 
+def merged(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation | None:
+    """Describe what stands below `/opt` when a layer is used with others; None for one that is used alone."""
+    about = recipe.layer
+    names = [layer.name for layer in (*beneath(recipe, recipes), recipe)]
+    if len(names) == 1:
+        return None
+    root = environment_name(about.environment)
+    return Derivation(
+        name=merged_name(recipe.name),
+        version="",
+        system=recipes.environment(about.environment).environment.system,
+        action=GuestRun(
+            root=root,
+            command=guest_command(recipes, about.environment),
+            entry="merge.py",
+            guest=files_of("merge.py", code),
+            task={
+                "layers": [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in names],
+                "limit": recipes.runtime(about.runtime).limits.unzipped,
+                "python_path": _tools_path(recipe, recipes),
+            },
+            variables=variables(recipes, about.environment),
+        ),
+        inputs=(
+            Input(name=root, mount=None),
+            *_trees(names),
+            *(Input(name=name, mount=f"/deps/{name}") for name in about.tools),
+        ),
+    )
+
+
 def smoke(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
-    """Describe the smoke tests: the layer at `/opt`, read-only, in a root like the runtime's."""
+    """Describe the smoke tests: the layer at `/opt`, read-only, in a root like the runtime's.
+
+    On a processor that is not the environments' own, everything but the emulator and AWS's program is of the root,
+    the scripts' Python included.
+    """
     runtime = _runtime(recipe, recipes)
-    python = recipes.package(runtime.runtime.package)
-    root = environment_name(runtime.runtime.environment)
+    stand_in = stand_in_of(recipe, recipes)
+    root = environment_name(stand_in.environment)
+    launcher = _launcher(stand_in)
+    alone = not recipe.layer.with_
     helpers = [recipes.package(name) for name in recipe.smoke_tools.packages]
     data: dict[str, DataInput] = {}
     tests: list[dict[str, Canonical]] = []
@@ -143,54 +196,100 @@ def smoke(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
             placed.append(place)
         match test:
             case PythonSmoke():
-                tests.append(
-                    {"name": test.name, "kind": "python", "file": placed[0], "arguments": placed[1:]}
-                )
+                told: dict[str, Canonical] = {
+                    "name": test.name,
+                    "kind": "python",
+                    "file": placed[0],
+                    "arguments": placed[1:],
+                }
             case InvokeSmoke():
-                tests.append(
-                    {
-                        "name": test.name,
-                        "kind": "invoke",
-                        "handler": test.handler,
-                        "file": placed[0],
-                        "event": test.event,
-                        "expect": test.expect,
-                    }
-                )
+                told = {
+                    "name": test.name,
+                    "kind": "invoke",
+                    "handler": test.handler,
+                    "file": placed[0],
+                    "event": test.event,
+                    "expect": test.expect,
+                }
+        tests.append(told if test.time == SMOKE_SECONDS else {**told, "timeout": test.time})
+    about_runtime: dict[str, Canonical] = {
+        "executable": runtime.runtime.executable,
+        "libraries_path": list(runtime.search.libraries),
+        "modules_path": list(runtime.search.modules),
+        "variables": dict(runtime.variables) | dict(recipe.smoke_tools.environment),
+    }
+    if launcher:
+        about_runtime["launcher"] = list(launcher)
     paths = [f"/deps/{p.name}/{_site(p.build)}" for p in helpers if isinstance(p.build, WheelsBuild)]
     return Derivation(
         name=smoke_name(recipe.name),
         version="",
-        system=recipes.environment(runtime.runtime.environment).environment.system,
+        system=recipes.environment(stand_in.environment).environment.system,
         action=GuestRun(
             root=root,
-            command=(runtime.runtime.executable, "-s", "-E", "-B"),
+            command=(*launcher, runtime.runtime.executable, "-s", "-E", "-B"),
             entry="smoke.py",
             guest=files_of("smoke.py", code),
             task={
                 "tests": tests,
-                "runtime": {
-                    "executable": runtime.runtime.executable,
-                    "libraries_path": list(runtime.search.libraries),
-                    "modules_path": list(runtime.search.modules),
-                    "variables": dict(runtime.variables) | dict(recipe.smoke_tools.environment),
-                },
+                "runtime": about_runtime,
                 "emulator": "/deps/lambda-emulator/aws-lambda-rie",
                 "client_path": paths,
             },
-            variables=variables(recipes, runtime.runtime.environment),
+            variables=variables(recipes, stand_in.environment),
             uid=NOBODY,
             shared_memory=False,
         ),
         inputs=(
             Input(name=root, mount=None),
-            Input(name=python.name, mount=python.mount),
-            Input(name=tree_name(recipe.name), mount="/opt", part="tree"),
+            *_python(stand_in, recipes),
+            *_emulator(stand_in),
+            Input(name=(tree_name if alone else merged_name)(recipe.name), mount="/opt", part="tree"),
             *(Input(name=helper.name, mount=f"/deps/{helper.name}") for helper in helpers),
         ),
         data=tuple(data[place] for place in sorted(data)),
         needs=Needs(memory=3 << 30),
     )
+
+
+def stand_in_of(recipe: LayerRecipe, recipes: Recipes) -> StandIn:
+    """Give what stands in for a layer's runtime on the layer's processor.
+
+    Raises:
+        InvalidRecipe: nothing does, so that the layer cannot be tried.
+    """
+    about = recipe.layer
+    found = recipes.runtime(about.runtime).stand_in(about.architecture)
+    if found is None:
+        raise InvalidRecipe(
+            f"nothing stands in for the runtime `{about.runtime}` on {about.architecture}",
+            hint=f"add a row of `[[stand_ins]]` to recipes/runtimes/{about.runtime}.toml",
+            location=recipes.locate("layers", recipe.name, "layer.architecture"),
+        )
+    return found
+
+
+def _launcher(stand_in: StandIn) -> tuple[str, ...]:
+    if stand_in.emulator is None or stand_in.launcher is None:
+        return ()
+    return (f"/deps/{stand_in.emulator}/{stand_in.launcher}",)
+
+
+def _emulator(stand_in: StandIn) -> tuple[Input, ...]:
+    if stand_in.emulator is None or not _launcher(stand_in):
+        return ()
+    return (Input(name=stand_in.emulator, mount=f"/deps/{stand_in.emulator}"),)
+
+
+def _python(stand_in: StandIn, recipes: Recipes) -> tuple[Input, ...]:
+    if stand_in.package is None:
+        return ()
+    python = recipes.package(stand_in.package)
+    return (Input(name=python.name, mount=python.mount),)
+
+
+def _trees(names: list[str]) -> tuple[Input, ...]:
+    return tuple(Input(name=tree_name(name), mount=f"/deps/{tree_name(name)}", part="tree") for name in names)
 
 
 def _runtime(recipe: LayerRecipe, recipes: Recipes) -> RuntimeRecipe:

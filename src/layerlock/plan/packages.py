@@ -33,7 +33,7 @@ from layerlock.model.recipe import (
 from layerlock.model.recipes import GuestCode, Recipes
 from layerlock.plan import images
 from layerlock.plan.guestcode import files_of
-from layerlock.plan.wheels import check_wheels
+from layerlock.plan.requirements import check_wheels
 
 GUEST_PYTHON = "/usr/bin/python3"
 """The Python that guest scripts run on where an environment names no other."""

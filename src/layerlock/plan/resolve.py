@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from layerlock.errors import InvalidRecipe, UsageError
 from layerlock.model.derivation import Derivation
+from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.plan import images, layers, packages, wheels
+from layerlock.plan import images, layers, packages, requirements, stack, wheels
 
 T = TypeVar("T")
 
@@ -77,18 +78,21 @@ def closure_of_layer(recipes: Recipes, layer: str) -> Closure:
     recipe = recipes.layer(layer)
     walk = _Walk(recipes)
     runtime = walk.known(recipes.runtime, recipe.layer.runtime, ("layers", layer, "layer.runtime")).runtime
+    for below in stack.beneath(recipe, recipes):
+        walk.environment(below.layer.environment, ("layers", below.name, "layer.environment"))
+        walk.held(below)
     walk.environment(recipe.layer.environment, ("layers", layer, "layer.environment"))
-    walk.environment(runtime.environment, ("runtimes", runtime.name, "runtime.environment"))
-    walk.package(runtime.package, ("runtimes", runtime.name, "runtime.package"))
-    for dotted, names in (
-        ("layer.tools", recipe.layer.tools),
-        ("layer.packages", recipe.layer.packages),
-        ("smoke_tools.packages", recipe.smoke_tools.packages),
-    ):
-        for name in names:
-            walk.package(name, ("layers", layer, dotted))
+    stand_in = layers.stand_in_of(recipe, recipes)
+    walk.environment(stand_in.environment, ("runtimes", runtime.name, "runtime.environment"))
+    for name in (runtime.package, stand_in.package, stand_in.emulator):
+        if name is not None:
+            walk.package(name, ("runtimes", runtime.name, "runtime.package"))
+    walk.held(recipe)
+    for name in recipe.smoke_tools.packages:
+        walk.package(name, ("layers", layer, "smoke_tools.packages"))
+    wheels.check_wheels(recipe, (*recipe.layer.packages, *recipe.smoke_tools.packages), recipes)
     for name in recipe.layer.packages:
-        wheels.check_layer(recipe, recipes.runtime(runtime.name), recipes.package(name), recipes)
+        requirements.check_layer(recipe, recipes.runtime(runtime.name), recipes.package(name), recipes)
     return walk.closure()
 
 
@@ -103,9 +107,12 @@ def plan_layer(recipes: Recipes, layer: str, code: GuestCode, pins: Mapping[str,
     """Plan a layer: its tree, its zip and its smoke tests, with all that they need."""
     recipe = recipes.layer(layer)
     below = _derivations(recipes, closure_of_layer(recipes, layer), code, pins)
+    merged = layers.merged(recipe, recipes, code)
     top = (
+        *(layers.tree(other, recipes, code) for other in stack.beneath(recipe, recipes)),
         layers.tree(recipe, recipes, code),
         layers.archive(recipe, recipes, code),
+        *((merged,) if merged is not None else ()),
         layers.smoke(recipe, recipes, code),
     )
     return _plan((*below, *top))
@@ -178,6 +185,13 @@ class _Walk:
         for needed in recipe.build.inputs if isinstance(recipe.build, ScriptBuild) else ():
             self.package(needed, ("packages", name, "build.inputs"), (*path, name))
         self._packages[name] = recipe
+
+    def held(self, layer: LayerRecipe) -> None:
+        """Add what a layer is assembled from and with, but for its environment."""
+        about = layer.layer
+        for dotted, names in (("layer.tools", about.tools), ("layer.packages", about.packages)):
+            for name in names:
+                self.package(name, ("layers", layer.name, dotted))
 
     def known(self, ask: Callable[[str], T], name: str, said: Mention | None) -> T:
         """Read a recipe; one that is named in a recipe and does not exist is that recipe's mistake.

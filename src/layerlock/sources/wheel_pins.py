@@ -14,7 +14,7 @@ from layerlock.io.atomic import storing, write_bytes
 from layerlock.io.together import together
 from layerlock.model.ports import SourceStore
 from layerlock.model.requirements import PinnedWheel, Requirements, Resolved
-from layerlock.plan.wheels import Asked
+from layerlock.plan.requirements import Asked
 from layerlock.sources.fetch import Reach
 from layerlock.sources.offers import Wheel, offer
 from layerlock.sources.pylock import read_pylock

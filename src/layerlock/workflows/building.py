@@ -11,14 +11,15 @@ from pathlib import Path
 
 from layerlock.build.known import known
 from layerlock.build.workshop import FETCHES, Supply
-from layerlock.errors import NotReproducible, StoreError, UsageError
+from layerlock.errors import AbiViolation, NotReproducible, StoreError, UsageError
 from layerlock.events import Warned
 from layerlock.io.atomic import write_bytes
 from layerlock.io.filehash import file_sha256
 from layerlock.io.lockfile import read_lock
 from layerlock.layer.result import LayerZip, check_size, read_zip
+from layerlock.layer.wheels import name_wheel
 from layerlock.model.derivation import GuestRun, Realisation
-from layerlock.model.lock import Lock, LockedSource, RecordedZip
+from layerlock.model.lock import Lock, LockedFile, LockedSource, RecordedZip
 from layerlock.plan import layers
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
@@ -210,7 +211,22 @@ def _realise(
 
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
-    return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs, made)
+    try:
+        return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs, made)
+    except AbiViolation as error:
+        name_wheel(error, _wheels(driver, plan, pins))
+        raise
+
+
+def _wheels(driver: Driver, plan: Plan, pins: Mapping[str, LockedSource]) -> dict[str, Path]:
+    """Give the wheels of a plan that the store holds, by file name."""
+    found: dict[str, Path] = {}
+    for source in (source for derivation in plan.derivations for source in derivation.sources):
+        pin = pins.get(source.key)
+        held = driver.store.file(pin.sha256) if isinstance(pin, LockedFile) else None
+        if source.place.endswith(".whl") and held is not None:
+            found[source.place.rpartition("/")[2]] = held
+    return found
 
 
 def _zip(driver: Driver, layer: str, made: Mapping[str, Realisation]) -> LayerZip:

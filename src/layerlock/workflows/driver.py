@@ -19,7 +19,7 @@ from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, Pinned
 from layerlock.model.recipes import GuestCode
 from layerlock.model.requirements import PinnedWheel, Resolved
 from layerlock.plan import guestcode
-from layerlock.plan.wheels import Asked
+from layerlock.plan.requirements import Asked
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 

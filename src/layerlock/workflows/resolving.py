@@ -11,8 +11,8 @@ from layerlock.errors import FetchError, Unresolvable, UsageError
 from layerlock.io.repository import Repository
 from layerlock.model.recipe import PackageRecipe, WheelsBuild, WheelSource
 from layerlock.plan.packages import file_name
+from layerlock.plan.requirements import asked, check_wheels, outdated
 from layerlock.plan.resolve import closure_of_layer
-from layerlock.plan.wheels import asked, check_wheels, outdated
 from layerlock.workflows.driver import Driver
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.model.requirements import PinnedWheel, Resolved
 from layerlock.plan.packages import source_key
-from layerlock.plan.wheels import Asked
+from layerlock.plan.requirements import Asked
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
