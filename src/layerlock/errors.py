@@ -228,6 +228,8 @@ class WrongPlatform(LayerlockError):
     """A wheel is for another processor, system or Python than the layer that it is put into."""
 
     exit_code = 33
+
+
 class BrokenByPruning(LayerlockError):
     """Prune rules leave out of a layer what its smoke tests, or other files of it, need."""
 
