@@ -14,7 +14,6 @@ import fastai.collab
 import fastai.metrics
 import fastai.tabular
 import fastai.vision
-import fastai.widgets.class_confusion
 import matplotlib
 import numpy
 import pandas
