@@ -1,9 +1,9 @@
 """How a layer's objects would find each other and the runtime's libraries: glibc's loader, followed on paper.
 
-Sources: ld.so(8) for the order of search (DT_RPATH without DT_RUNPATH, LD_LIBRARY_PATH, DT_RUNPATH, the system), glibc's
-dl-load.c for whose DT_RPATH counts (an object's own, then that of whoever brought it in, and so on upwards), and its
-dl-lookup.c for what meets a reference: one with a version is met by the library that it is bound to, one without by
-anything in scope: the interpreter with its libraries, and the closure of the module that is imported.
+Sources: ld.so(8) for the order of search (DT_RPATH without DT_RUNPATH, LD_LIBRARY_PATH, DT_RUNPATH, the system);
+dl-load.c of glibc for whose DT_RPATH counts (an object's own, then that of whoever brought it in, and so on upwards);
+dl-lookup.c of glibc for what meets a reference: one with a version is met by the library that it is bound to, one
+without by anything in scope: the interpreter with its libraries, and the closure of the module that is imported.
 """
 
 from __future__ import annotations
