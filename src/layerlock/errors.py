@@ -230,6 +230,12 @@ class WrongPlatform(LayerlockError):
     exit_code = 33
 
 
+class BrokenByPruning(LayerlockError):
+    """Prune rules leave out of a layer what its smoke tests, or other files of it, need."""
+
+    exit_code = 34
+
+
 class Unresolvable(LayerlockError):
     """No wheels for the Python, the processor and the C library meet the requirements of a package."""
 

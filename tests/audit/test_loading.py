@@ -171,3 +171,27 @@ def test_damaged_exports_are_named_by_line(text: str, line: int, said: str) -> N
         parse_exports(text, "recipes/runtimes/x.exports")
     assert caught.value.location is not None
     assert (caught.value.location.file, caught.value.location.line) == ("recipes/runtimes/x.exports", line)
+
+
+def test_a_module_hands_its_search_path_down() -> None:
+    """As repaired wheels count on: their own libraries name each other and no place, the module has a DT_RPATH."""
+    first = Elf(kind="dynamic", soname="liba.so", needed=("libb.so",))
+    second = Elf(kind="dynamic", soname="libb.so", needed=("libc.so",))
+    third = Elf(kind="dynamic", soname="libc.so")
+    libraries = {
+        "python/m.libs/liba.so": first,
+        "python/m.libs/libb.so": second,
+        "python/m.libs/libc.so": third,
+    }
+    module = Elf(kind="dynamic", needed=("liba.so",), rpath=("$ORIGIN/m.libs",))
+    edges = loader({MODULE: module, **libraries}).edges
+    assert edges["python/m.libs/liba.so"]["libb.so"] == Found(name="libb.so", path="python/m.libs/libb.so")
+    assert edges["python/m.libs/libb.so"]["libc.so"] == Found(name="libc.so", path="python/m.libs/libc.so")
+    # DT_RUNPATH is for the module alone.
+    modern = Elf(kind="dynamic", needed=("liba.so",), runpath=("$ORIGIN/m.libs",))
+    assert loader({MODULE: modern, **libraries}).edges["python/m.libs/liba.so"]["libb.so"] is None
+    # Another module may be imported first, and it says nothing.
+    other = {"python/other.so": Elf(kind="dynamic", needed=("liba.so",))}
+    links = {"lib/liba.so": "python/m.libs/liba.so"}
+    both = loader({MODULE: module, **libraries, **other}, links=links)
+    assert both.edges["python/m.libs/liba.so"]["libb.so"] is None

@@ -13,6 +13,7 @@ VERBS: dict[str, str] = {
     "audit": "look for what is wrong with a layer's pins, licences, sources and contents",
     "update": "move pins to newer releases, in the recipe and the locks",
     "check": "rebuild what was built under other circumstances, and compare",
+    "prune-check": "find the prune rules that break a layer",
     "history": "list the past locks of a layer, out of git",
     "reproduce": "build a past layer again, exactly, and compare",
     "archive": "write everything that a layer is made from into a folder",

@@ -50,6 +50,12 @@ class Repository:
         """Give the same folder, to be read again."""
         return Repository(self.root)
 
+    def with_layer(self, recipe: LayerRecipe) -> Repository:
+        """Give the same folder with another recipe of a layer than its file holds."""
+        made = Repository(self.root)
+        made._kept = {**self._kept, ("layers", recipe.name): recipe}
+        return made
+
     def package(self, name: str) -> PackageRecipe:
         """Read the recipe of a package; the wheels found for its requirements are among its sources."""
         return with_wheels(self._read("packages", name, PackageRecipe, "package"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from layerlock.build.known import known
 from layerlock.build.workshop import FETCHES, Supply
-from layerlock.errors import AbiViolation, NotReproducible, StoreError, UsageError
+from layerlock.errors import AbiViolation, NotReproducible, SmokeFailed, StoreError, UsageError
 from layerlock.events import Warned
 from layerlock.io.atomic import write_bytes
 from layerlock.io.filehash import file_sha256
@@ -61,7 +61,7 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     """
     lock, plan, pins = load_layer(driver, layer)
     targets = (layers.tree_name(layer), layers.zip_name(layer), layers.smoke_name(layer))
-    with kept(driver, lock):
+    with kept(driver, lock), _hinting(driver, layer):
         made = _realise(driver, plan, targets, pins, recorded(lock))
     built = _delivered(driver, lock, made, out)
     outputs = {name: made[name].output for name in targets[:2]}
@@ -76,7 +76,7 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     """
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
-    with kept(driver, lock):
+    with kept(driver, lock), _hinting(driver, layer):
         made = _realise(driver, plan, tuple(plan.planned), pins, recorded(lock))
     built = _delivered(driver, lock, made, out)
     record = RecordedZip(
@@ -88,6 +88,17 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     lock = write_record(driver, lock, made, record)
     write_provenance(driver, lock, plan, built.path, built.sha256, {})
     return replace(built, confirmed=True)
+
+
+@contextmanager
+def _hinting(driver: Driver, layer: str) -> Iterator[None]:
+    """Say of failed smoke tests how to find out whether pruning broke them."""
+    try:
+        yield
+    except SmokeFailed as error:
+        if driver.repository.layer(layer).prune:
+            error.hint += f"\nwhether a prune rule broke it, and which: layerlock prune-check {layer}"
+        raise
 
 
 def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSource]) -> LayerZip:
