@@ -28,7 +28,8 @@ def main() -> None:
     scipy, special = importlib.import_module("scipy"), importlib.import_module("scipy.special")
     numpy = importlib.import_module("numpy")
     sys.stdout.write(
-        f"# scipy.special.logit of scipy {scipy.__version__} (numpy {numpy.__version__}), as tools/logit_table.py writes it:\n"
+        f"# scipy.special.logit of scipy {scipy.__version__} (numpy {numpy.__version__}), "
+        "as tools/logit_table.py writes it:\n"
         "# argument and result, in hexadecimal.\n"
     )
     for text in (*EDGES, *BETWEEN):

@@ -234,3 +234,15 @@ class BrokenByPruning(LayerlockError):
     """Prune rules leave out of a layer what its smoke tests, or other files of it, need."""
 
     exit_code = 34
+
+
+class Unresolvable(LayerlockError):
+    """No wheels for the Python, the processor and the C library meet the requirements of a package."""
+
+    exit_code = 35
+
+
+class BadPylock(LayerlockError):
+    """A `pylock.toml` is malformed, or of a version that is not read here."""
+
+    exit_code = 36

@@ -83,6 +83,60 @@ def test_what_ships_is_held_against_the_policy_and_what_builds_is_not(locked: Sh
     assert found == [("hello", Severity.ERROR), ("hello", Severity.WARNING)]
 
 
+PART = """
+[[contains]]
+kind = "bundled"
+name = "inflate"
+version = "1.3"
+license = "{licence}"
+
+[build]
+"""
+
+
+def with_part(shelf: Shelf, package: str, licence: str) -> None:
+    """Write into a recipe that somebody else's code is compiled in."""
+    shelf.edit(f"recipes/packages/{package}.toml", "[build]\n", PART.format(licence=licence))
+
+
+def test_the_licence_of_a_part_that_is_no_expression_is_named_with_its_line(locked: Shelf) -> None:
+    with_part(locked, "python", "Zlib-like")
+    (finding,) = locked.found("licences")
+    assert finding.check == "licence-expression" and "inflate in python, 'Zlib-like'" in finding.message
+    assert finding.location is not None and finding.location.path == "contains[0].license"
+    lines = (locked.root / finding.location.file).read_text().splitlines()
+    assert finding.location.line is not None and "Zlib-like" in lines[finding.location.line - 1]
+
+
+def test_parts_of_what_ships_are_held_against_the_policy(locked: Shelf) -> None:
+    with_part(locked, "python", "AGPL-3.0-only")
+    with_part(locked, "hello", "MIT")
+    assert locked.found("licence-policy") == []
+    locked.edit(
+        "recipes/packages/hello.toml", 'version = "1.3"\nlicense = "MIT"', 'version = "1.3"\nlicense = "Zlib"'
+    )
+    (finding,) = locked.found("licence-policy")
+    assert (finding.subject, finding.severity) == ("hello", Severity.WARNING)
+    assert finding.message.startswith("inflate in hello ships under Zlib, which ")
+    assert finding.location is not None and finding.location.path == "contains[0].license"
+    policy = locked.root / "recipes/licences.toml"
+    exception = '[[exceptions]]\npackage = "hello"\nlicence = "Zlib"\nreason = "It asks nothing."\n'
+    policy.write_text(policy.read_text() + exception)
+    assert locked.found("licence-policy") == []
+
+
+def test_what_the_licence_of_a_part_asks_is_said(locked: Shelf) -> None:
+    with_part(locked, "hello", "MIT")
+    assert locked.found("licence-terms") == []
+    locked.edit(
+        "recipes/packages/hello.toml",
+        'version = "1.3"\nlicense = "MIT"',
+        'version = "1.3"\nlicense = "LGPL-2.1-or-later"',
+    )
+    (finding,) = locked.found("licence-terms")
+    assert finding.message.startswith("hello ships under LGPL-2.1-or-later. ")
+
+
 def test_a_missing_policy_and_a_needless_exception(locked: Shelf) -> None:
     path = locked.root / "recipes/licences.toml"
     path.write_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,26 @@ def test_the_systems_library_is_found_before_the_layers() -> None:
     # With a DT_RUNPATH the DT_RPATH does not count, and the former comes after LD_LIBRARY_PATH.
     both = Elf(needed=("libm.so.6",), rpath=("$ORIGIN/../lib",), runpath=("$ORIGIN/../lib",))
     assert loader({**objects, MODULE: both}).edges[MODULE]["libm.so.6"] == Found(name="libm.so.6")
+
+
+def test_what_the_recipe_says_is_loaded_before_is_found_wherever_it_stands() -> None:
+    """It is found last, by its soname or its file's name, and only if the layer has it."""
+    objects = {
+        MODULE: Elf(needed=("libtorch.so", "libother.so", "libm.so.6", "libnone.so")),
+        "python/torch/lib/libtorch.so": has("f"),
+        "python/torch/lib/a.so": has("g", soname="libother.so"),
+        "python/torch/lib/libm.so.6": has("exp"),
+    }
+    plain = loader(objects)
+    before = frozenset({"libtorch.so", "libother.so", "libm.so.6", "libnone.so"})
+    told = Loader(objects=plain.objects, names=plain.names, platform=replace(PLATFORM, loaded_before=before))
+    assert plain.edges[MODULE]["libtorch.so"] is None
+    assert told.edges[MODULE] == {
+        "libtorch.so": Found(name="libtorch.so", path="python/torch/lib/libtorch.so"),
+        "libother.so": Found(name="libother.so", path="python/torch/lib/a.so"),
+        "libm.so.6": Found(name="libm.so.6"),
+        "libnone.so": None,
+    }
 
 
 def test_links_lead_to_objects() -> None:
@@ -150,3 +171,27 @@ def test_damaged_exports_are_named_by_line(text: str, line: int, said: str) -> N
         parse_exports(text, "recipes/runtimes/x.exports")
     assert caught.value.location is not None
     assert (caught.value.location.file, caught.value.location.line) == ("recipes/runtimes/x.exports", line)
+
+
+def test_a_module_hands_its_search_path_down() -> None:
+    """As repaired wheels count on: their own libraries name each other and no place, the module has a DT_RPATH."""
+    first = Elf(kind="dynamic", soname="liba.so", needed=("libb.so",))
+    second = Elf(kind="dynamic", soname="libb.so", needed=("libc.so",))
+    third = Elf(kind="dynamic", soname="libc.so")
+    libraries = {
+        "python/m.libs/liba.so": first,
+        "python/m.libs/libb.so": second,
+        "python/m.libs/libc.so": third,
+    }
+    module = Elf(kind="dynamic", needed=("liba.so",), rpath=("$ORIGIN/m.libs",))
+    edges = loader({MODULE: module, **libraries}).edges
+    assert edges["python/m.libs/liba.so"]["libb.so"] == Found(name="libb.so", path="python/m.libs/libb.so")
+    assert edges["python/m.libs/libb.so"]["libc.so"] == Found(name="libc.so", path="python/m.libs/libc.so")
+    # DT_RUNPATH is for the module alone.
+    modern = Elf(kind="dynamic", needed=("liba.so",), runpath=("$ORIGIN/m.libs",))
+    assert loader({MODULE: modern, **libraries}).edges["python/m.libs/liba.so"]["libb.so"] is None
+    # Another module may be imported first, and it says nothing.
+    other = {"python/other.so": Elf(kind="dynamic", needed=("liba.so",))}
+    links = {"lib/liba.so": "python/m.libs/liba.so"}
+    both = loader({MODULE: module, **libraries, **other}, links=links)
+    assert both.edges["python/m.libs/liba.so"]["libb.so"] is None

@@ -127,6 +127,33 @@ def test_sarif(audit: Command) -> None:
     assert run["results"][2]["suppressions"] == [{"kind": "inSource", "justification": "It is a draft."}]
 
 
+def test_a_page(audit: Command) -> None:
+    done = audit("audit", "demo", "--html", "out/demo.html")
+    assert done.returncode == 28
+    path = audit.shelf.root / "out/demo.html"
+    first = path.read_bytes()
+    assert f"out/demo.html: the page of demo, {len(first) / 1e6:,.1f} MB" in done.stdout
+    # What is wrong and what was left out stand in it; one finding is of the severity that ends the audit.
+    for words in (b"-march=native", b"hello/hello comes over an unencrypted connection", b"It is a draft."):
+        assert words in first
+    assert str(audit.shelf.root).encode() not in first and len(first) < 2_000_000
+    done = audit("--json", "audit", "demo", "--html", "out/demo.html", "--fail-on", "never")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told[-1]["page"] == str(path) and told[-1]["size"] == len(first)
+    assert path.read_bytes() == first
+
+
+def test_a_page_is_of_one_layer(audit: Command) -> None:
+    audit.shelf.write("other.zip", "")
+    for wrong in ((), ("demo", "demo"), ("other.zip",), ("demo", "other.zip")):
+        done = audit("audit", *wrong, "--html", "page.html")
+        assert done.returncode == 2 and "--html writes the page of one layer" in done.stderr
+    (audit.shelf.root / "lockfiles/demo.lock").unlink()
+    done = audit("audit", "demo", "--html", "page.html")
+    assert done.returncode == 4 and "has no lock" in done.stderr
+    assert not (audit.shelf.root / "page.html").exists()
+
+
 def test_checks_are_listed_and_explained(audit: Command) -> None:
     lines = audit("audit", "--list").stdout.splitlines()
     assert len(lines) == len(CHECKS) + 1

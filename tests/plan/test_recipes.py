@@ -41,7 +41,7 @@ def test_an_unknown_package_is_answered_with_the_nearest(folder: Path) -> None:
 def test_an_unknown_layer_without_a_near_one_is_answered_with_all(recipes: Repository) -> None:
     with pytest.raises(UsageError) as caught:
         closure_of_layer(recipes, "zzz")
-    assert caught.value.hint == "known: demo, demo-small"
+    assert caught.value.hint == "known: demo, demo-small, lower, upper"
 
 
 def test_a_recipe_based_on_another_changes_only_what_it_names(recipes: Repository) -> None:

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import pytest
-
 from layerlock.errors import SandboxUnavailable
 from layerlock.sandbox.docker import connect
+from tests.required import without
 
 _START = 60.0
 
@@ -25,10 +24,8 @@ class NoEngine(Exception):
 
 
 def without_docker(reason: str) -> NoReturn:
-    """Skip what needs an engine; where LAYERLOCK_TESTS_REQUIRE names `docker`, as in CI, fail."""
-    if "docker" in os.environ.get("LAYERLOCK_TESTS_REQUIRE", "").split(","):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    """Skip what needs an engine, or fail where there must be one."""
+    without("docker", reason)
 
 
 @contextmanager

@@ -53,8 +53,11 @@ def test_nothing_runs_afterwards(backend: Backend, spec: Specs, processes_named:
     word = _unique()
     script = f"(trap '' TERM HUP INT; sleep {word} & setsid sleep {word} >/dev/null 2>&1 & exec sleep {word}) & {after}"
     limits = {"seconds": 0.7, "log_bytes": 10_000}
+    started = time.monotonic()
     backend(spec("bash", "-c", script, limits=limits))
     assert processes_named(word) == []
+    # An engine waits for whoever reads the output, for longer than this.
+    assert time.monotonic() - started < 60
 
 
 def test_a_background_process_that_holds_the_output_does_not_delay_the_end(

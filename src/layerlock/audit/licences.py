@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -48,14 +49,31 @@ def terms_of(licence: str) -> Terms | None:
     return next((terms for terms in known.terms if licence in terms.licences), None)
 
 
-def expressions_of(recipe: PackageRecipe) -> tuple[tuple[str, str], ...]:
-    """Give the licence expressions that a recipe states, each with its key."""
-    return ((recipe.package.license, "package.license"),)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stated:
+    """A licence expression in a recipe: its key there, and what is under it, in words."""
+
+    expression: str
+    key: str
+    of: str
+
+
+def expressions_of(recipe: PackageRecipe) -> tuple[Stated, ...]:
+    """Give the licence expressions that a recipe states: the package's own, and those of the parts that it holds."""
+    return (
+        Stated(expression=recipe.package.license, key="package.license", of=recipe.name),
+        *(
+            Stated(
+                expression=part.license, key=f"contains[{index}].license", of=f"{part.name} in {recipe.name}"
+            )
+            for index, part in enumerate(recipe.contains)
+        ),
+    )
 
 
 def licences_of(recipe: PackageRecipe) -> tuple[str, ...]:
-    """Give the licences of a package, each once; none of an expression that is not valid."""
-    valid = (expression for expression, _ in expressions_of(recipe) if problem(expression) is None)
+    """Give the licences of a package and its parts, each once; none of an expression that is not valid."""
+    valid = (stated.expression for stated in expressions_of(recipe) if problem(stated.expression) is None)
     return tuple(dict.fromkeys(licence for expression in valid for licence in licences(expression)))
 
 
@@ -87,14 +105,14 @@ def lacking(bodies: Sequence[str], terms: Terms) -> bool:
 
 def _expressions(subject: Subject) -> Iterator[Finding]:
     for recipe in subject.closure.packages:
-        for expression, key in expressions_of(recipe):
-            wrong = problem(expression)
+        for stated in expressions_of(recipe):
+            wrong = problem(stated.expression)
             if wrong is not None:
                 yield LICENCE_EXPRESSION.found(
                     recipe.name,
-                    f"the licence of {recipe.name}, {expression!r}, is no SPDX expression: {wrong}",
+                    f"the licence of {stated.of}, {stated.expression!r}, is no SPDX expression: {wrong}",
                     hint="the identifiers are listed at https://spdx.org/licenses",
-                    location=subject.repository.locate("packages", recipe.name, key),
+                    location=subject.repository.locate("packages", recipe.name, stated.key),
                 )
 
 
@@ -110,20 +128,20 @@ def _policy(subject: Subject) -> Iterator[Finding]:
         return
     for recipe in shipped_packages(subject):
         told: set[Objection] = set()
-        for expression, key in expressions_of(recipe):
-            if problem(expression):
+        for stated in expressions_of(recipe):
+            if problem(stated.expression):
                 continue  # the check `licence-expression` tells
-            for objection in objections(expression, policy, recipe.name):
+            for objection in objections(stated.expression, policy, recipe.name):
                 if objection in told:
                     continue
                 told.add(objection)
                 denied = objection.standing == "denied"
                 yield LICENCE_POLICY.found(
                     recipe.name,
-                    f"{recipe.name} ships under {objection.licence}, which {POLICY} "
+                    f"{stated.of} ships under {objection.licence}, which {POLICY} "
                     + ("denies" if denied else "does not mention"),
                     hint=f"leave {recipe.name} out, or decide: `allowed`, or [[exceptions]] with a reason",
-                    location=subject.repository.locate("packages", recipe.name, key),
+                    location=subject.repository.locate("packages", recipe.name, stated.key),
                     severity=Severity.ERROR if denied else Severity.WARNING,
                 )
     for index, exception in enumerate(policy.exceptions):
@@ -226,8 +244,9 @@ LICENCE_EXPRESSION = Check(
     area="licences",
     needs="nothing",
     severity=Severity.ERROR,
-    explanation="The licence of every package that the layer needs is an SPDX expression of known identifiers, in "
-    "their own spelling. Programs that read it, this audit among them, understand nothing else.",
+    explanation="The licence of every package that the layer needs, and of every part that one holds ([[contains]]), "
+    "is an SPDX expression of known identifiers, in their own spelling. Programs that read it, this audit among them, "
+    "understand nothing else.",
     run=_expressions,
 )
 LICENCE_POLICY = Check(

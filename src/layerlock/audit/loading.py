@@ -1,6 +1,7 @@
 """How a layer's objects would find each other and the runtime's libraries: glibc's loader, followed on paper.
 
-Sources: ld.so(8) for the order of search (DT_RPATH without DT_RUNPATH, LD_LIBRARY_PATH, DT_RUNPATH, the system), and
+Sources: ld.so(8) for the order of search (DT_RPATH without DT_RUNPATH, LD_LIBRARY_PATH, DT_RUNPATH, the system);
+dl-load.c of glibc for whose DT_RPATH counts (an object's own, then that of whoever brought it in, and so on upwards);
 dl-lookup.c of glibc for what meets a reference: one with a version is met by the library that it is bound to, one
 without by anything in scope: the interpreter with its libraries, and the closure of the module that is imported.
 """
@@ -25,13 +26,17 @@ _LOADERS: Final = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Platform:
-    """What a runtime offers to objects. `search` is its LD_LIBRARY_PATH; `absent` only makes better messages."""
+    """What a runtime offers to objects. `search` is its LD_LIBRARY_PATH; `absent` only makes better messages.
+
+    `loaded_before` are libraries of the layer that its recipe says are loaded by the time they are needed.
+    """
 
     name: str
     architecture: str
     search: tuple[str, ...]
     libraries: Mapping[str, Library] = field(repr=False)
     absent: frozenset[str] = frozenset()
+    loaded_before: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +45,10 @@ class Found:
 
     name: str
     path: str = ""
+
+
+Edges = Mapping[str, Mapping[str, Found | None]]
+"""What each object's needed names are found as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +68,20 @@ class Loader:
     interpreter: Elf | None = field(default=None, repr=False)
 
     @cached_property
-    def edges(self) -> Mapping[str, Mapping[str, Found | None]]:
+    def edges(self) -> Edges:
         """What each object's needed names are found as."""
-        return {
+        edges = {
             path: {name: self._resolve(path, elf, name) for name in elf.needed}
             for path, elf in self.objects.items()
         }
+        missing = [(path, name) for path in edges for name, found in edges[path].items() if found is None]
+        changed = True
+        while changed:
+            changed = False
+            for path, name in missing:
+                if edges[path][name] is None and (found := self._handed_down(edges, path, name)) is not None:
+                    edges[path][name], changed = found, True
+        return edges
 
     @cached_property
     def users(self) -> Mapping[str, tuple[str, ...]]:
@@ -105,6 +122,26 @@ class Loader:
         """Give what meets references to what a name was found as."""
         return self.objects[found.path] if found.path else self.platform.libraries[found.name]
 
+    def _handed_down(self, edges: Edges, path: str, name: str) -> Found | None:
+        """Look where those that bring an object in say by DT_RPATH; each of them has to, since any may be the first."""
+        if self.objects[path].runpath:
+            return None
+        above = [self._inside(name, self._chain(edges, user)) for user in _brought_in_by(edges, path)]
+        return above[0] if above and all(above) else None
+
+    def _chain(self, edges: Edges, path: str) -> Iterator[str]:
+        """Give the folders of an object's DT_RPATH, and of those that bring it in."""
+        chain = [path]
+        for current in chain:
+            elf = self.objects[current]
+            folder = posixpath.dirname(f"{OPT}/{current}")
+            yield from () if elf.runpath else (expand(entry, folder) for entry in elf.rpath)
+            chain += (user for user in _brought_in_by(edges, current) if user not in chain)
+
+    def _inside(self, name: str, places: Iterable[str]) -> Found | None:
+        paths = (posixpath.relpath(f"{place}/{name}", OPT) for place in places if place.startswith(OPT))
+        return next((Found(name=name, path=self.names[path]) for path in paths if path in self.names), None)
+
     def _resolve(self, path: str, elf: Elf, name: str) -> Found | None:
         folder = posixpath.dirname(f"{OPT}/{path}")
         for place in (
@@ -118,6 +155,10 @@ class Loader:
             inside = posixpath.relpath(f"{place}/{name}", OPT) if place.startswith(OPT) else ""
             if inside in self.names:
                 return Found(name=name, path=self.names[inside])
+        if name in self.platform.loaded_before:
+            for other in sorted(self.objects):
+                if name in (self.objects[other].soname, posixpath.basename(other)):
+                    return Found(name=name, path=other)
         return None
 
     def _importers(self, path: str) -> Sequence[str]:
@@ -177,6 +218,14 @@ class Loader:
             for name in names
             if not name.startswith(trusted or ("\0",)) and not any(each.defines(name, "") for each in scope)
         }
+
+
+def _brought_in_by(edges: Edges, path: str) -> list[str]:
+    return sorted(
+        user
+        for user, needs in edges.items()
+        if any(found is not None and found.path == path for found in needs.values())
+    )
 
 
 def expand(entry: str, folder: str) -> str:

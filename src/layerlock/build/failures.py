@@ -40,20 +40,28 @@ _REPORTED: Mapping[str, type[LayerlockError]] = {
     "usage": InvalidRecipe,
 }
 _REPORT_CAP = 4 << 20
+_FOREIGN = "Unable to recognise the format of the input file"
+"""What binutils say of an object of a processor that they do not know. Stripping comes before objects are judged."""
 
 
-def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) -> LayerlockError | None:
+def failure(
+    derivation: Derivation, outcome: Outcome, log: Path, build: Path, *, jobs: int
+) -> LayerlockError | None:
     """Give the error of a build that did not succeed, or None.
 
-    `build` is the host's side of `/build`, where a guest script may have left a report.
+    `build` is the host's side of `/build`, where a guest script may have left a report; `jobs` is how many processes
+    the build was told to run at once.
     """
     name, needs = derivation.name, derivation.needs
     where = f"the full log: {log}"
     if outcome.out_of_memory:
-        killed = f" (`{outcome.killed_process}` was killed)" if outcome.killed_process else ""
+        killed = f": `{outcome.killed_process}` was killed" if outcome.killed_process else ""
+        fewer = (
+            f", or run fewer than {jobs} jobs (--jobs, or `build.limits.memory_per_job`)" if jobs > 1 else ""
+        )
         return OutOfMemory(
-            f"the build of {name} reached its memory limit of {needs.memory / 2**30:.1f} GiB{killed}",
-            hint=f"raise `build.limits.memory` in its recipe, or run fewer jobs (--jobs); {where}",
+            f"the build of {name} reached its memory limit of {_amount(needs.memory)}{killed}",
+            hint=f"raise `build.limits.memory` in its recipe{fewer}; {where}",
         )
     if outcome.timed_out:
         return TimedOut(
@@ -77,6 +85,13 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
     if outcome.succeeded:
         return None
     reported = _report(build)
+    if reported is not None and reported.file and _FOREIGN in reported.message:
+        foreign = AbiViolation(
+            f"{name}: {reported.file} is for another processor than the layer",
+            hint="pin the wheel of the layer's processor, or prune the file",
+        )
+        foreign.file = reported.file
+        return foreign
     if reported is not None and reported.kind is not BuildFailed:
         error = reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
         if isinstance(error, AbiViolation):
@@ -89,6 +104,11 @@ def failure(derivation: Derivation, outcome: Outcome, log: Path, build: Path) ->
         f"the build of {name} failed: {what}; the end of its log:\n{lines}",
         hint=f"{where}; look around in its sandbox with: layerlock shell {name}",
     )
+
+
+def _amount(size: int) -> str:
+    """Write bytes as recipes do, in the largest binary unit that there is at least one of."""
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
 
 
 def _tail(log: Path) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 from layerlock.build.known import confirm
 from layerlock.build.one import Cancelled, Order, realise, reuse
 from layerlock.build.workshop import FETCHES, Capacity, Supply, Workshop
-from layerlock.events import PlanMade
-from layerlock.model.derivation import Derivation, Realisation
+from layerlock.events import PlanMade, Warned
+from layerlock.model.derivation import Derivation, Realisation, Transform
 from layerlock.model.lock import LockedFile
 from layerlock.plan.resolve import Plan
 
@@ -122,6 +122,7 @@ class _Run:
                     return
             sources = {source.key: self.fetched[source.key] for source in derivation.sources}
             if all(future.done() for future in sources.values()) and self._room(derivation):
+                self._warn(derivation)
                 paths = {key: future.result() for key, future in sources.items()}
                 self.running[pool.submit(realise, order, self.workshop, paths)] = derivation
 
@@ -132,6 +133,18 @@ class _Run:
             len(self.running) < self.capacity.builds
             and taken + derivation.needs.memory <= self.capacity.memory
         )
+
+    def _warn(self, derivation: Derivation) -> None:
+        """Say so where the machine may run out of memory before a build reaches the limit that it is held to."""
+        needs = derivation.needs.memory
+        if needs > self.capacity.memory and not isinstance(derivation.action, Transform):
+            self.workshop.emit(
+                Warned(
+                    name=derivation.name,
+                    message=f"it may use {needs >> 20} MiB of memory, and {self.capacity.memory >> 20} MiB are free: "
+                    "if it is killed, run fewer jobs (--jobs) or close other programs",
+                )
+            )
 
     def _wait(self) -> None:
         """Wait for anything to happen; take in finished builds, and let a failure through."""

@@ -124,7 +124,7 @@ def build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Real
                     )
                     if outcome.cancelled:
                         raise Cancelled(f"the build of {derivation.name} was cancelled")
-                    wrong = failure(derivation, outcome, log, staged.build)
+                    wrong = failure(derivation, outcome, log, staged.build, jobs=staged.jobs)
                     if wrong is not None:
                         if workshop.keep_failed:
                             kept = store.keep_failed(folder, derivation.name)

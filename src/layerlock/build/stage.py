@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from layerlock.build.workshop import Workshop
+from layerlock.build.workshop import Workshop, jobs_of
 from layerlock.errors import HashMismatch, InvalidRecipe
 from layerlock.io.atomic import remove_tree
 from layerlock.model.derivation import Derivation, GuestRun, SourceInput
@@ -24,11 +24,12 @@ WRITABLE = ("build", "out", "tmp")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A build that is ready to run: its specification, and the host's side of its writable folders."""
+    """A build that is ready to run: its specification, the host's side of its writable folders, and its jobs."""
 
     spec: SandboxSpec
     build: Path
     out: Path
+    jobs: int
 
 
 def stage(
@@ -64,11 +65,12 @@ def stage(
     task.write_text(json.dumps(run.task, default=dict), encoding="utf-8")
     task.chmod(0o644)
     mounts.append(Mount(source=task, target=TASK))
+    jobs = jobs_of(derivation.needs, workshop.jobs, workshop.memory)
     spec = SandboxSpec(
         root=inputs[run.root],
         mounts=tuple(mounts),
         argv=(*run.command, f"{GUEST}/{run.entry}"),
-        variables={**run.variables, "LAYERLOCK_JOBS": str(workshop.jobs)},
+        variables={**run.variables, "LAYERLOCK_JOBS": str(jobs)},
         cwd="/build",
         limits=Limits(
             memory=derivation.needs.memory,
@@ -83,7 +85,7 @@ def stage(
         uid=run.uid,
         shared_memory=run.shared_memory,
     )
-    return Stage(spec=spec, build=folder / "build", out=folder / "out")
+    return Stage(spec=spec, build=folder / "build", out=folder / "out", jobs=jobs)
 
 
 def _inputs(derivation: Derivation, inputs: Mapping[str, Path]) -> list[Mount]:

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Protocol
 
 from layerlock.events import Listener
+from layerlock.model.derivation import Needs
 from layerlock.model.lock import LockedSource
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
@@ -35,7 +36,8 @@ class Workshop:
     """The collaborators of every build.
 
     `repository` is the folder that recipes' files (patches, data, smoke tests) are read from, `guest` the folder
-    of guest code. `jobs` is how many processes a build may run at once; its bytes do not depend on it.
+    of guest code. `jobs` is how many processes a build may run at once, and `memory` the bytes that there are for
+    builds; their bytes depend on neither.
     """
 
     store: LocalStore
@@ -43,6 +45,7 @@ class Workshop:
     repository: Path
     guest: Path
     jobs: int
+    memory: int
     emit: Listener
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
@@ -54,6 +57,16 @@ class Capacity:
 
     builds: int
     memory: int
+
+
+def jobs_of(needs: Needs, jobs: int, memory: int) -> int:
+    """Give how many processes a build runs at once: as many as its own memory, and the machine's, have room for.
+
+    `jobs` is the most, `memory` the machine's bytes. A recipe that does not say what a process takes gets them all.
+    """
+    if not needs.memory_per_job:
+        return jobs
+    return max(1, min(jobs, min(needs.memory, memory) // needs.memory_per_job))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,8 +24,13 @@ HELP = Help(
     "moved upstream, with licences, with scripts and patches, and with what the layer holds. Nothing is built. Checks "
     "that need the network run with --online alone. A layer's recipe can leave findings out by [[layer.audit.skip]], "
     "with a reason. Findings at least as bad as --fail-on end it with an exit code of its own.",
-    writes="nothing, but for the file that --sarif and the folder that --notices names.",
-    examples=("layerlock audit cv", "layerlock audit --online --deep", "layerlock audit --explain tag-moved"),
+    writes="nothing, but for the files that --html and --sarif name, and the folder that --notices names.",
+    examples=(
+        "layerlock audit cv",
+        "layerlock audit cv --html dist/cv.html",
+        "layerlock audit --online --deep",
+        "layerlock audit --explain tag-moved",
+    ),
     related=("show", "lock", "verify"),
 )
 
@@ -58,6 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DATABASE",
         help="look vulnerabilities up here: a folder or zip in OSV's format, or an address of its API",
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write what the audit of one layer knows as a page for a browser"
+    )
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 too")
     parser.add_argument(
         "--notices", metavar="DIR", help="collect the licence texts of what ships below DIR, a folder a layer"
@@ -82,8 +90,15 @@ def run(call: Call) -> int:
     for path in zips:
         if not path.is_file():
             raise UsageError(f"there is no zip {call.shown(path)}")
-    audited = _audited(call, layers, zips)
+    if call.option("html") and (zips or len(layers) != 1):
+        raise UsageError(
+            "--html writes the page of one layer", hint="name one: layerlock audit cv --html cv.html"
+        )
+    choice = _choice(call)
+    audited = _audited(call, choice, layers, zips)
     _tell(call, audited)
+    if call.option("html"):
+        _write_page(call, choice, audited[0])
     return _verdict(call, audited)
 
 
@@ -160,10 +175,9 @@ def _advisories(call: Call) -> Advisories | None:
     return Dump(call.current / named)
 
 
-def _audited(call: Call, layers: list[str], zips: list[Path]) -> list[Audited]:
+def _audited(call: Call, choice: Choice, layers: list[str], zips: list[Path]) -> list[Audited]:
     from layerlock.workflows.auditing import audit_layers, audit_zip, collect_notices  # noqa: PLC0415 - as above
 
-    choice = _choice(call)
     collected: tuple[Collected, ...] = ()
     named = layers or ([] if zips else list(call.repository.names("layers")))
     with call.driver() as driver:
@@ -205,6 +219,22 @@ def _write_sarif(path: Path, audited: list[Audited]) -> None:
     found = [(told.finding, told.layers, told.skipped) for each in audited for told in each.told]
     checks = tuple(dict.fromkeys(check for each in audited for check in each.checks))
     write_bytes(path, (json.dumps(sarif(found, checks), indent=2) + "\n").encode())
+
+
+def _write_page(call: Call, choice: Choice, audited: Audited) -> None:
+    from layerlock.audit.page import render  # noqa: PLC0415 - as above
+    from layerlock.io.atomic import write_bytes  # noqa: PLC0415 - as above
+    from layerlock.ui.text import printable, size  # noqa: PLC0415 - as above
+    from layerlock.workflows.auditing import page_facts  # noqa: PLC0415 - as above
+
+    path = call.current / call.options.html
+    data = render(page_facts(audited, choice), size=size, harmless=printable).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+    call.result(
+        f"{call.shown(path)}: the page of {audited.layers[0]}, {size(len(data))}",
+        {"layer": audited.layers[0], "page": str(path), "size": len(data)},
+    )
 
 
 def _as_text(call: Call, audited: Audited) -> str:

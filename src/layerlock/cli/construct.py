@@ -89,7 +89,13 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Give the bytes of memory that are free for builds, as the kernel estimates them."""
+    """Give the bytes of memory that are free for builds: as the kernel estimates them, and its groups allow."""
+    from layerlock.sandbox.groups import allowed_memory  # noqa: PLC0415 - brings little in, but not for --help
+
+    return min(_available(), allowed_memory())
+
+
+def _available() -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, rest = line.partition(":")
         if name == "MemAvailable":

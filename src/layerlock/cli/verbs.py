@@ -5,6 +5,7 @@ from __future__ import annotations
 VERBS: dict[str, str] = {
     "build": "build layers or packages",
     "lock": "pin every source of a layer, and write its lock",
+    "resolve": "find the wheels of a package that states ranges",
     "record": "build a layer and write the outputs into its lock",
     "fetch": "bring every source of a layer or package into the store",
     "show": "list layers and packages, or what one of them is made of",
@@ -24,6 +25,7 @@ VERBS: dict[str, str] = {
     "shell": "open a shell in the sandbox of a build",
     "hash": "print the hash of a file or folder, as `nix hash path` does",
     "sbom": "write a layer's bill of materials",
+    "pylock": "write a package's wheels as a pylock.toml",
     "attest": "sign where a layer's zip comes from",
     "verify-attestation": "check a signed statement of where a zip comes from",
     "gc": "remove from the store what nothing needs any more",

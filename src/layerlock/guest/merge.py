@@ -97,7 +97,11 @@ def merge(task: Task) -> Report:
 
 def _sizes(layers: Sequence[Layer]) -> Report:
     sizes = [
-        {"name": layer.name, "files": len(layer.entries), "unzipped": sum(e.size for e in layer.entries.values())}
+        {
+            "name": layer.name,
+            "files": len(layer.entries),
+            "unzipped": sum(e.size for e in layer.entries.values()),
+        }
         for layer in layers
     ]
     files = [
@@ -119,7 +123,8 @@ def _too_large(report: Report, limit: int) -> str:
     lines = [f"the layers have {size} unzipped together, over Lambda's limit of {limit / 1e6:.1f} MB"]
     lines += [f"{row['unzipped'] / 1e6:8.2f} MB  layer {row['name']}" for row in report["layers"]]
     lines += [
-        f"{row['bytes'] / 1e6:8.2f} MB  file {row['path']} of {row['layer']}" for row in report["largest"][:10]
+        f"{row['bytes'] / 1e6:8.2f} MB  file {row['path']} of {row['layer']}"
+        for row in report["largest"][:10]
     ]
     return "\n  ".join(lines)
 
@@ -142,7 +147,9 @@ def overlaps(lower: Layer, upper: Layer) -> Iterator[Finding]:
     for path in sorted({*upper.entries} & {*lower.entries}):
         yield Finding("overlap", "overlap", f"{both} {path}", hint, path)
     for path in sorted((folders & {*lower.entries}) | (theirs & {*upper.entries})):
-        message = f"{path} is a file in one of the layers {lower.name} and {upper.name}, a folder in the other"
+        message = (
+            f"{path} is a file in one of the layers {lower.name} and {upper.name}, a folder in the other"
+        )
         yield Finding("overlap", "overlap", message, "rename or leave out one of them", path)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +15,7 @@ from layerlock.io.documents import locate, read_record, read_table
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
+from layerlock.plan.requirements import with_wheels
 
 
 class _Named(Protocol):
@@ -22,8 +25,8 @@ class _Named(Protocol):
 
 T = TypeVar("T", bound=_Named)
 
-PINS = (".debs", ".image")
-"""What files beside an environment's recipe are called, before `.toml`, that hold its pins."""
+PINS: Mapping[str, tuple[str, ...]] = {"environments": (".debs", ".image"), "packages": (".wheels",)}
+"""What files beside a recipe are called, before `.toml`, that hold its pins, by the recipe's kind."""
 
 
 class Repository:
@@ -54,8 +57,8 @@ class Repository:
         return made
 
     def package(self, name: str) -> PackageRecipe:
-        """Read the recipe of a package."""
-        return self._read("packages", name, PackageRecipe, "package")
+        """Read the recipe of a package; the wheels found for its requirements are among its sources."""
+        return with_wheels(self._read("packages", name, PackageRecipe, "package"))
 
     def environment(self, name: str) -> EnvironmentRecipe:
         """Read the recipe of an environment, with its pinned packages."""
@@ -72,7 +75,7 @@ class Repository:
     def names(self, kind: str) -> tuple[str, ...]:
         """List what there is of `packages`, `environments`, `runtimes` or `layers`."""
         found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
-        return tuple(sorted(name for name in found if not name.endswith(PINS)))
+        return tuple(sorted(name for name in found if not name.endswith(PINS.get(kind, ()))))
 
     def recipe_file(self, kind: str, name: str) -> str:
         """Give a recipe's place from the top of the repository."""
@@ -81,6 +84,15 @@ class Repository:
     def locate(self, kind: str, name: str, dotted: str) -> Location:
         """Find the line of a key of a recipe."""
         shown = self.recipe_file(kind, name)
+        found = re.match(r"sources\[(\d+)\]", dotted) if kind == "packages" else None
+        kept = self._kept.get((kind, name)) if found else None
+        if found and kept is not None and int(found[1]) >= len(kept.sources):
+            # Its own sources come first, then the wheels that were found for it: one a line, in a file of their own.
+            shown = shown.replace(".toml", ".wheels.toml")
+            place = locate(self.root / shown, shown, "resolved.wheels")
+            number = int(found[1]) - len(kept.sources)
+            line = None if place.line is None else place.line + 1 + number
+            return replace(place, line=line, path=f"resolved.wheels[{number}]")
         return locate(self.root / shown, shown, dotted)
 
     def lock_path(self, layer: str) -> Path:
@@ -136,12 +148,21 @@ class Repository:
                 else f"known: {', '.join(self.names(kind)) or 'none'}",
             )
         document = self._document(kind, name, table, ())
-        if kind == "environments":
-            for suffix in PINS:
-                pins = path.with_name(f"{name}{suffix}.toml")
-                if pins.is_file():
-                    document |= read_table(pins, f"recipes/environments/{pins.name}")
-        record = read_record(cls, document, path, shown)
+        places: dict[str, Path] = {}
+        for suffix in PINS.get(kind, ()):
+            pins = path.with_name(f"{name}{suffix}.toml")
+            if pins.is_file():
+                table_of_pins = read_table(pins, f"recipes/{kind}/{pins.name}")
+                document |= table_of_pins
+                places |= dict.fromkeys(table_of_pins, pins)
+        try:
+            record = read_record(cls, document, path, shown)
+        except InvalidRecipe as error:
+            dotted = error.location.path if error.location is not None else ""
+            wrong = places.get(re.split(r"[.\[]", dotted, maxsplit=1)[0])
+            if wrong is not None:
+                error.location = locate(wrong, f"recipes/{kind}/{wrong.name}", dotted)
+            raise
         if record.name != name:
             raise InvalidRecipe(
                 f"the file is called `{name}.toml` and says `name = {record.name!r}`",

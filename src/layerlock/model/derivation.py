@@ -101,9 +101,13 @@ class DataInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """What a build may use. Bytes do not depend on it, so it is not hashed. Bytes and seconds."""
+    """What a build may use. Bytes do not depend on it, so it is not hashed. Bytes and seconds.
+
+    `memory_per_job` is what the largest of the processes takes that it runs side by side, where that is known.
+    """
 
     memory: int = 2 << 30
+    memory_per_job: int | None = None
     seconds: int = 3600
     processes: int = 4096
     log_bytes: int = 256 << 20

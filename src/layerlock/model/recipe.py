@@ -21,6 +21,7 @@ from layerlock.model.decode import (
     Variable,
     item,
 )
+from layerlock.model.requirements import Requirements, Resolved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +136,12 @@ class Limits:
     """What a build may use. Bytes of outputs do not depend on it."""
 
     memory: Bytes = item("Memory of all its processes together.", default=2 << 30, example='"3 GiB"')
+    memory_per_job: Bytes | None = item(
+        "Memory of the largest of the processes that it runs side by side; `$LAYERLOCK_JOBS` is lowered until so many "
+        "of them fit.",
+        default=None,
+        example='"800 MiB"',
+    )
     time: Seconds = item("Wall time.", default=3600, example='"30 min"')
     processes: int = item("Processes and threads at once.", default=4096)
     output: Bytes = item("Size of the output.", default=4 << 30)
@@ -195,6 +202,10 @@ class PackageRecipe:
 
     package: About = item("What the package is.")
     sources: tuple[Source, ...] = item("What it is made from.", default=())
+    requirements: Requirements | None = item(
+        "The wheels that it is made from, by ranges, for the builder `wheels`.", default=None
+    )
+    resolved: Resolved | None = item("The wheels found for them; kept in `NAME.wheels.toml`.", default=None)
     patches: tuple[Patch, ...] = item("Changes to the sources, in order.", default=())
     contains: tuple[Part, ...] = item("What its output holds besides the package itself.", default=())
     vulnerabilities: tuple[Statement, ...] = item(

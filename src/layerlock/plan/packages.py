@@ -33,6 +33,7 @@ from layerlock.model.recipe import (
 from layerlock.model.recipes import GuestCode, Recipes
 from layerlock.plan import images
 from layerlock.plan.guestcode import files_of
+from layerlock.plan.requirements import check_wheels
 
 GUEST_PYTHON = "/usr/bin/python3"
 """The Python that guest scripts run on where an environment names no other."""
@@ -139,6 +140,7 @@ def package(
     recipe: PackageRecipe, recipes: Recipes, code: GuestCode, pins: Mapping[str, LockedSource]
 ) -> Derivation:
     """Describe the build of a package."""
+    check_wheels(recipe, recipes)
     build = recipe.build
     sources = tuple(_source(recipe, source, pins) for source in recipe.sources)
     root = environment_name(build.environment)
@@ -173,7 +175,11 @@ def package(
 def needs(limits: Limits) -> Needs:
     """Give a recipe's limits as a derivation states them."""
     return Needs(
-        memory=limits.memory, seconds=limits.time, processes=limits.processes, output_bytes=limits.output
+        memory=limits.memory,
+        memory_per_job=limits.memory_per_job,
+        seconds=limits.time,
+        processes=limits.processes,
+        output_bytes=limits.output,
     )
 
 

@@ -12,7 +12,7 @@ from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.plan import images, layers, packages, stack, wheels
+from layerlock.plan import images, layers, packages, requirements, stack, wheels
 
 T = TypeVar("T")
 
@@ -91,6 +91,8 @@ def closure_of_layer(recipes: Recipes, layer: str) -> Closure:
     for name in recipe.smoke_tools.packages:
         walk.package(name, ("layers", layer, "smoke_tools.packages"))
     wheels.check_wheels(recipe, (*recipe.layer.packages, *recipe.smoke_tools.packages), recipes)
+    for name in recipe.layer.packages:
+        requirements.check_layer(recipe, recipes.runtime(runtime.name), recipes.package(name), recipes)
     return walk.closure()
 
 

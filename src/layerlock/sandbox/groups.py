@@ -61,6 +61,29 @@ def _mounted(kind: str, controller: str) -> Iterator[tuple[str, str]]:
             yield first.split(" ")[3], first.split(" ")[4]
 
 
+def allowed_memory() -> int:
+    """Give the bytes that the groups of this process leave to it; more than any machine has where they set no limit.
+
+    A container's limit stands in its group, or in one above, and the machine's own figures know nothing of it. Pages
+    of files that the kernel would give back do not count as taken.
+    """
+    found = [1 << 62]
+    for kind, most, taken, cached in (
+        ("cgroup2", "memory.max", "memory.current", "inactive_file"),
+        ("cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            own = own_group(kind, "memory")
+        except NoControl:
+            continue
+        for group in (own, *own.parents):
+            limit = number(group / most)
+            if limit:
+                given_back = table(group / "memory.stat").get(cached, 0)
+                found.append(max(0, limit - max(0, number(group / taken) - given_back)))
+    return min(found)
+
+
 def make_group(parent: Path) -> Path:
     """Make a fresh group below `parent`, first sweeping those that killed drivers left.
 

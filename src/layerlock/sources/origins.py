@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ import tomli
 
 from layerlock.errors import InvalidRecipe
 from layerlock.io.http import Permit
+from layerlock.io.reasons import redact
 from layerlock.model.decode import IMAGE_REFERENCE
 from layerlock.model.image import Reference, read_reference
 from layerlock.sources.apt_sources import AptSource, mirrors, read_apt_sources
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = (15.0, 60.0)
 """Seconds to connect, and between two pieces of an index page."""
+
+LONGEST = 180.0
+"""Seconds that an index page may take in all: an index that drips would keep every other bound."""
 
 _PYPI = re.compile(r"pypi:([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._+!~-]*)")
 _DEBIAN = re.compile(r"debian:([a-z0-9][a-z0-9-]*)((?!.*/\.\.?(?:/|$))(?:/[A-Za-z0-9._+~:%-]+)+)")
@@ -191,6 +195,41 @@ class Origins:
         """Give each index's page of a project, or the reason why there is none."""
         return tuple(self._page(index, project) for index in self._pip.indexes)
 
+    def local_files(self) -> tuple[Path, ...]:
+        """Give the files in the folders of pip's `find-links`, sorted within each folder."""
+        folders = [found for place in self._pip.places if (found := _folder(place)) is not None]
+        return tuple(path for folder in folders for path in sorted(folder.glob("*")) if path.is_file())
+
+    def metadata(self, project: str, name: str) -> tuple[Address, str | None] | None:
+        """Give the place of a wheel's metadata beside it (PEP 658), and its sha256 where the index states one.
+
+        None where the first index that lists the wheel does not have it.
+        """
+        for index in self._pip.indexes:
+            page = self._page(index, project)
+            for package in () if isinstance(page, str) else page.packages:
+                if package.filename == name:
+                    if not package.has_metadata:
+                        return None
+                    sha256 = (package.metadata_digests or {}).get("sha256")
+                    local = _local(package.metadata_url)
+                    address = Address(
+                        shown=f"the metadata of pypi:{project}/{name}",
+                        url="" if local else _with_credentials(package.metadata_url, index),
+                        file=local,
+                    )
+                    return address, sha256.lower() if sha256 else None
+        return None
+
+    def url(self, project: str, name: str) -> str | None:
+        """Give the address of a file, without credentials, at the first index that lists it; None where none does."""
+        for index in self._pip.indexes:
+            page = self._page(index, project)
+            for package in () if isinstance(page, str) else page.packages:
+                if package.filename == name:
+                    return redact(package.url.partition("#")[0])
+        return None
+
     def archive_roots(self, archive: str) -> tuple[ArchiveRoot, ...]:
         """Give the places of a Debian archive: this host's mirrors, then the snapshot service."""
         found = mirrors(self._apt, archive)
@@ -225,9 +264,7 @@ class Origins:
 
     def _in_place(self, url: str, place: str, name: str) -> Iterator[Address]:
         """Look for a file in a folder of pip's `find-links`. Pages of links are not read: indexes are for that."""
-        folder = _local(place)
-        if folder is None and not re.match(r"[a-z+]+://", place):
-            folder = Path(place).expanduser()
+        folder = _folder(place)
         if folder is not None and (folder / name).is_file():
             yield Address(shown=f"{url} (pip's find-links)", url="", file=folder / name)
 
@@ -255,7 +292,7 @@ class Origins:
         known = self._pages.get((index, project))
         if known is None:
             known = self._read_page(index, project)
-            if not isinstance(known, str) or known == _NO_PROJECT:
+            if not isinstance(known, str) or known == NO_PROJECT:
                 self._pages[index, project] = known
         return known
 
@@ -269,13 +306,13 @@ class Origins:
             return _local_page(folder, project)
         client = pypi_simple.PyPISimple(index or pypi_simple.PYPI_SIMPLE_ENDPOINT, session=self._session())
         try:
-            return client.get_project_page(project, timeout=TIMEOUT)
+            page = _in_time(lambda: client.get_project_page(project, timeout=TIMEOUT))
         except pypi_simple.NoSuchProjectError:
-            return _NO_PROJECT
+            return NO_PROJECT
         except requests.HTTPError as error:
             return f"the index answers HTTP {error.response.status_code}"
         except requests.Timeout:
-            return "the index does not answer in time"
+            return _LATE
         except requests.exceptions.SSLError:
             return "the index's certificate is not trusted"
         except requests.exceptions.InvalidSchema:
@@ -285,6 +322,11 @@ class Origins:
             return "the index cannot be reached"
         except (pypi_simple.UnsupportedContentTypeError, pypi_simple.UnsupportedRepoVersionError, ValueError):
             return "the index does not answer with a page of the simple API"
+        if page is None:
+            # Its session hangs with it; the next page gets another.
+            del self._own.session
+            return _LATE
+        return page
 
     def _session(self) -> requests.Session:
         import requests  # noqa: PLC0415
@@ -299,7 +341,28 @@ class Origins:
         return session
 
 
-_NO_PROJECT = "the index has no such project"
+NO_PROJECT = "the index has no such project"
+_LATE = "the index does not answer in time"
+
+
+def _in_time(read: Callable[[], ProjectPage]) -> ProjectPage | None:
+    """Read a page in a thread that is left behind, and None given, where that takes too long in all."""
+    found: list[ProjectPage | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(read())
+        except BaseException as error:  # handed to the thread that waits
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="page", daemon=True)
+    thread.start()
+    thread.join(LONGEST)
+    if not found:
+        return None
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _no_downgrade(response: requests.Response, **_: object) -> None:
@@ -318,6 +381,14 @@ def snapshot_address() -> str:
     return address
 
 
+def _folder(place: str) -> Path | None:
+    """Give the folder that an entry of pip's `find-links` stands for; None for the address of a page."""
+    folder = _local(place)
+    if folder is None and not re.match(r"[a-z+]+://", place):
+        folder = Path(place).expanduser()
+    return folder
+
+
 def _local(address: str) -> Path | None:
     """Give the path that a `file:` address stands for."""
     if not address.startswith("file:"):
@@ -332,7 +403,7 @@ def _local_page(index: Path, project: str) -> ProjectPage | str:
     try:
         return ProjectPage.from_html(project, page.read_bytes(), base_url=page.as_uri())
     except OSError:
-        return _NO_PROJECT
+        return NO_PROJECT
 
 
 def _with_credentials(url: str, index: str | None) -> str:

@@ -28,6 +28,7 @@ from layerlock.workflows.surveying import surveying_file, surveying_layer
 
 if TYPE_CHECKING:
     from layerlock.audit.advisories import Advisories
+    from layerlock.audit.page_rows import Facts
     from layerlock.sources.fetch import Reach
 
 
@@ -80,12 +81,16 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audited:
-    """What an audit came to: findings worst first, the checks that ran, and layers that are not built here."""
+    """What an audit came to: findings worst first, the checks that ran, and layers that are not built here.
+
+    `subjects` are the layers whose recipes and locks could be read.
+    """
 
     layers: tuple[str, ...]
     told: tuple[Told, ...]
     checks: tuple[Check, ...]
     unbuilt: tuple[str, ...]
+    subjects: tuple[Subject, ...] = ()
 
     @property
     def findings(self) -> tuple[Told, ...]:
@@ -103,6 +108,7 @@ def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audit
     checks, memo = choice.checks(), Memo()
     gathered: dict[tuple[Finding, str], list[str]] = {}
     unbuilt = []
+    subjects = []
     audited = tuple(layers)
     ran = frozenset(check.name for check in checks)
     known = {check.name: check for check in CHECKS}
@@ -112,6 +118,7 @@ def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audit
         except LayerlockError as error:
             gathered.setdefault((finding_of(RECIPES, layer, error), ""), []).append(layer)
             continue
+        subjects.append(subject)
         if subject.contents is None:
             unbuilt.append(layer)
         found = [finding for check in checks for finding in check.run(subject)]
@@ -125,7 +132,35 @@ def audit_layers(driver: Driver, layers: Iterable[str], choice: Choice) -> Audit
         told=tuple(sorted(told, key=lambda each: (bool(each.skipped), each.finding.order()))),
         checks=checks,
         unbuilt=tuple(unbuilt),
+        subjects=tuple(subjects),
     )
+
+
+def page_facts(audited: Audited, choice: Choice) -> Facts:
+    """Gather what the page of an audit of one layer tells; nothing is read again that the checks have read.
+
+    Raises:
+        StaleLock: the layer has no lock.
+        UsageError: its recipes cannot be read, or it is not one layer of the repository that was audited.
+    """
+    from layerlock.audit.page_facts import gather  # noqa: PLC0415 - most audits write no page
+
+    if len(audited.layers) != 1 or len(audited.subjects) != 1:
+        raise UsageError(
+            f"a page tells of one layer that could be read, not of {', '.join(audited.layers) or 'none'}"
+        )
+    subject = audited.subjects[0]
+    unlooked = []
+    if choice.only or choice.skip:
+        unlooked.append(f"what {len(CHECKS) - len(audited.checks)} of {len(CHECKS)} checks would have")
+    if subject.contents is None:
+        unlooked.append("the layer's files, since it is not built here")
+    if choice.reach is None:
+        unlooked.append("the network (whether addresses still answer, what moved upstream)")
+    if choice.advisories is None:
+        unlooked.append("known vulnerabilities, since no database was named")
+    found = [(told.finding, told.skipped) for told in audited.told]
+    return gather(subject, found, audited.checks, tuple(unlooked))
 
 
 def audit_zip(driver: Driver, path: Path, choice: Choice) -> Audited:

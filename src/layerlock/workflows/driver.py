@@ -17,7 +17,9 @@ from layerlock.io.repository import Repository
 from layerlock.model.lock import LockedSource, SignedIndex
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.model.recipes import GuestCode
+from layerlock.model.requirements import PinnedWheel, Resolved
 from layerlock.plan import guestcode
+from layerlock.plan.requirements import Asked
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 
@@ -62,6 +64,15 @@ class Supplier(Protocol):
 
     def image(self, environment: EnvironmentRecipe, place: Path) -> None:
         """Pin an environment's image anew, and write the pins to `place`."""
+
+    def wheels(
+        self,
+        recipe: PackageRecipe,
+        asked: Asked,
+        kept: tuple[PinnedWheel, ...],
+        pylock: tuple[Path, str] | None,
+    ) -> Resolved:
+        """Find the wheels that a package asks for, or take those of a `pylock.toml`: its place, and what to call it."""
 
     def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
         """Hold pins of an image against the registry."""
@@ -185,6 +196,7 @@ class Driver:
             repository=self.repository.root,
             guest=self.guest,
             jobs=self.jobs,
+            memory=self.memory,
             emit=self.emit,
             keep_failed=self.keep_failed,
             cancel=self.cancel,

@@ -28,6 +28,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import check_patches, deb_pin, recorded
+from layerlock.workflows.resolving import pin_layer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +61,15 @@ def lock_layer(
 
     Pins that still fit are kept, but for the sources, packages or environments named in `upgrade`; of an
     environment, the closure of its packages is worked out anew and its `.debs.toml` written, or its image looked
-    up and its `.image.toml` written. Recorded outputs of derivations that are still the same are kept, the others
-    dropped. `together` are layers that are locked in the same go: that their locks still hold other pins is no
-    conflict.
+    up and its `.image.toml` written; of a package with requirements, its wheels are looked for anew and its
+    `.wheels.toml` written. Recorded outputs of derivations that are still the same are kept, the others dropped.
+    `together` are layers that are locked in the same go: that their locks still hold other pins is no conflict.
 
     Raises:
         HashMismatch: bytes are not what a recipe says, or changed under an unchanged address.
         Unverified: a Debian index is not signed by a trusted key.
     """
-    repository = _pin_environments(driver, layer, upgrade)
+    repository = pin_layer(driver, _pin_environments(driver, layer, upgrade), layer, upgrade)
     path = repository.lock_path(layer)
     previous = read_lock(path, layer) if path.is_file() else None
     closure = closure_of_layer(repository, layer)

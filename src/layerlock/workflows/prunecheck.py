@@ -13,7 +13,14 @@ from threading import Event
 from layerlock.build.known import known
 from layerlock.build.many import realise_all
 from layerlock.build.workshop import Supply
-from layerlock.errors import AbiViolation, LayerCheckFailed, LayerlockError, SmokeFailed, UsageError
+from layerlock.errors import (
+    AbiViolation,
+    LayerCheckFailed,
+    LayerlockError,
+    LayersOverlap,
+    SmokeFailed,
+    UsageError,
+)
 from layerlock.events import Noted
 from layerlock.model.layer import LayerRecipe, PruneRule
 from layerlock.model.lock import LockedSource
@@ -25,8 +32,8 @@ from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import needed
 from layerlock.workflows.planning import load_layer, recorded
 
-JUDGED = (SmokeFailed, AbiViolation, LayerCheckFailed)
-"""How a missing file shows: a test fails, a library is not found, or the tree is refused."""
+JUDGED = (SmokeFailed, AbiViolation, LayerCheckFailed, LayersOverlap)
+"""How files that are missing, or are there, show: a test fails, a library is not found, the tree is refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +91,9 @@ def check_pruning(driver: Driver, layer: str, tests: Collection[str] = ()) -> Pr
         base: tuple[str, ...] = ()
         if nothing is not None and type(nothing) is not type(failure):
             # It is refused for another reason, which pruning takes away: as few rules as that needs stay.
+            refused = type(nothing)
             base = minimise(
-                everything, lambda some: type(search.attempt(_rules(recipe, some))) is not type(nothing)
+                everything, lambda some: not isinstance(search.assembled(_rules(recipe, some)), refused)
             )
             nothing = search.attempt(_rules(recipe, base))
         if nothing is not None:
@@ -161,15 +169,25 @@ class _Search:
     pins: Mapping[str, LockedSource]
     outputs: Mapping[str, str]
     tried: dict[tuple[PruneRule, ...], LayerlockError | None] = field(default_factory=dict)
+    put_together: dict[tuple[PruneRule, ...], LayerlockError | None] = field(default_factory=dict)
 
     def attempt(self, rules: tuple[PruneRule, ...]) -> LayerlockError | None:
         """Make the layer with these rules and run its tests; give what went wrong with it, if anything did."""
         if rules not in self.tried:
-            self.tried[rules] = failure = self._made(rules)
-            names = ", ".join(dict.fromkeys(rule.name for rule in rules)) or "no rule at all"
-            how = "works" if failure is None else "fails"
-            self.driver.emit(Noted(name=self.recipe.name, message=f"{how} with {names}"))
+            self.tried[rules] = failure = self._made(rules, tests=True)
+            self._tell("works" if failure is None else "fails", rules)
         return self.tried[rules]
+
+    def assembled(self, rules: tuple[PruneRule, ...]) -> LayerlockError | None:
+        """Make what the tests would be run on; give why it is refused, if it is."""
+        if rules not in self.put_together:
+            self.put_together[rules] = failure = self._made(rules, tests=False)
+            self._tell("can be assembled" if failure is None else "cannot be assembled", rules)
+        return self.put_together[rules]
+
+    def _tell(self, how: str, rules: tuple[PruneRule, ...]) -> None:
+        names = ", ".join(dict.fromkeys(rule.name for rule in rules)) or "no rule at all"
+        self.driver.emit(Noted(name=self.recipe.name, message=f"{how} with {names}"))
 
     def result(
         self,
@@ -185,10 +203,10 @@ class _Search:
             failure=failure,
             guilty=tuple(guilty),
             undoubted=tuple(int(index) for index in base),
-            variants=len(self.tried),
+            variants=len(self.tried.keys() | self.put_together.keys()),
         )
 
-    def _made(self, rules: tuple[PruneRule, ...]) -> LayerlockError | None:
+    def _made(self, rules: tuple[PruneRule, ...], *, tests: bool) -> LayerlockError | None:
         # A failed build cancels what runs beside it by an event that stays set: each variant gets one of its own.
         driver, name = replace(self.driver, cancel=Event()), self.recipe.name
         recipes = driver.repository.with_layer(replace(self.recipe, prune=rules))
@@ -202,6 +220,8 @@ class _Search:
         driver.store.hold(keeping.outputs(done.values()) | keeping.sources(self.pins.values()))
         done = {key: made for key, made in done.items() if driver.store.tree(made.output) is not None}
         target = layers.smoke_name(name)
+        if not tests:
+            target = next(item.name for item in plan[target].inputs if item.mount == "/opt")
         if target in done:
             return None
         supply = Supply(pins=self.pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)

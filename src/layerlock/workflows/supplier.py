@@ -11,7 +11,9 @@ from layerlock.errors import HashMismatch
 from layerlock.events import Listener
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource, SignedIndex
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
+from layerlock.model.requirements import PinnedWheel, Resolved
 from layerlock.plan.packages import source_key
+from layerlock.plan.requirements import Asked
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -142,6 +144,21 @@ class StoreSupplier:
         from layerlock.sources.oci import write_image  # noqa: PLC0415
 
         write_image(environment, place, self._reach(), self._emit)
+
+    def wheels(
+        self,
+        recipe: PackageRecipe,
+        asked: Asked,
+        kept: tuple[PinnedWheel, ...],
+        pylock: tuple[Path, str] | None,
+    ) -> Resolved:
+        """Find the wheels that a package asks for, or take those of a `pylock.toml`, and fetch them."""
+        from layerlock.sources.wheel_pins import pin_pylock, pin_wheels  # noqa: PLC0415
+
+        store, reach, emit = self._store, self._reach(), self._emit
+        if pylock is not None:
+            return pin_pylock(recipe.name, asked, *pylock, store=store, reach=reach, emit=emit)
+        return pin_wheels(recipe.name, asked, kept, store=store, reach=reach, emit=emit)
 
     def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
         """Hold pins of an image against its registry."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,10 +112,13 @@ def surveying_layer(
     @cache
     def survey() -> Survey:
         runtime = repository.runtime(recipe.layer.runtime)
+        offered = platform(repository, runtime, recipe.layer.architecture)
+        if offered is not None:
+            offered = replace(offered, loaded_before=frozenset(recipe.layer.loaded_before))
         return Survey(
             name=recipe.name,
             inventory=take_inventory(place, traces=traces),
-            platform=platform(repository, runtime, recipe.layer.architecture),
+            platform=offered,
             interpreter=_interpreter(repository, runtime, lambda name: output(store, plan, name)),
             python=runtime.runtime.python,
             packages=shipped(repository, store, plan, recipe),

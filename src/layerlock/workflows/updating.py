@@ -28,6 +28,7 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import closure_of_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.locking import Relocked, lock_layer
+from layerlock.workflows.resolving import pin_package, wheels_file
 
 if TYPE_CHECKING:
     from layerlock.sources.fetch import Reach
@@ -116,7 +117,10 @@ def _package(
     path = repository.root / shown
     layers = users(repository, "packages", recipe.name)
     changes, unlisted = [], []
-    for index, source in enumerate(recipe.sources):
+    found = {wheel.name for wheel in recipe.resolved.wheels} if recipe.resolved is not None else set()
+    if recipe.requirements is not None and (not only or only in found):
+        return _wheels(driver, recipe, only, layers, to)
+    for index, source in enumerate(recipe.sources[: len(recipe.sources) - len(found)]):
         key = source_key(recipe, source)
         if only and key != f"{recipe.name}/{only}":
             continue
@@ -156,6 +160,37 @@ def _package(
         left=tuple(_left(new, shown, {change.old for change in changes})),
         unlisted=tuple(unlisted),
     )
+
+
+def _wheels(driver: Driver, recipe: PackageRecipe, only: str, layers: tuple[str, ...], to: str) -> Updated:
+    """Look for newer wheels within the ranges of a recipe, for one project or for all; the ranges stay."""
+    if to:
+        raise UsageError(
+            f"the wheels of {recipe.name} come from ranges",
+            hint=f"write `=={to}` into its requirements, then lock",
+        )
+    repository = driver.repository
+    pins = wheels_file(recipe.name)
+    moving = frozenset({f"{recipe.name}/{only}" if only else recipe.name})
+    with _all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
+        pin_package(driver, repository, recipe.name, moving)
+        relocked = _relock(driver, layers, "")
+    before = {wheel.name: wheel for wheel in recipe.resolved.wheels} if recipe.resolved is not None else {}
+    written = repository.fresh().package(recipe.name).resolved
+    after = {wheel.name: wheel for wheel in written.wheels} if written is not None else {}
+    moved = [
+        Moved(
+            key=f"{recipe.name}/{name}",
+            before=before[name].version if name in before else "",
+            after=after[name].version if name in after else "",
+            size_before=before[name].size if name in before else None,
+            size_after=after[name].size if name in after else None,
+        )
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    files = (pins, *(f"lockfiles/{layer}.lock" for layer in layers)) if moved else ()
+    return Updated(name=recipe.name, moved=tuple(moved), files=files, relocked=relocked, left=(), unlisted=())
 
 
 def _environment(driver: Driver, recipe: EnvironmentRecipe) -> Updated:

@@ -52,12 +52,20 @@ class Running:
         return False
 
     def kill(self) -> None:
-        """End every process in it; harmless when it has ended."""
+        """End every process in it, while somebody else reads its output; harmless when it has ended."""
         self.tie.end_input()
         with contextlib.suppress(SandboxUnavailable):
             self.engine.remove(self.id)
         # Should the engine be gone or hang, nobody waits for it.
         self.tie.cut()
+
+    def abandon(self) -> None:
+        """End every process in it, as the one who read its output and reads no more.
+
+        An engine that removes a container waits until what it wrote was read: from who should read it, for ever.
+        """
+        self.tie.cut()
+        self.kill()
 
 
 @dataclass(slots=True)

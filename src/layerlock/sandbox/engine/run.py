@@ -72,7 +72,7 @@ def _followed(
     over = threading.Event()
     with _guarded(spec, held, watch, _size(spec, held, returned, over), cancel) as guard:
         started = time.monotonic()
-        ended = held.follow(_logged(lines, guard), report.take)
+        ended = held.follow(_logged(lines, guard, held), report.take)
         seconds = time.monotonic() - started
         over.set()
     lines.finish()
@@ -100,9 +100,10 @@ class _Report:
                 self.code = json.loads(line).get("exit-code", self.code)
 
 
-def _logged(lines: Log, guard: Guard) -> Callable[[bytes], None]:
+def _logged(lines: Log, guard: Guard, held: Running) -> Callable[[bytes], None]:
     def take(data: bytes) -> None:
         if not lines.take(data):
+            held.abandon()
             guard.end("log_overflow")
 
     return take
@@ -129,7 +130,7 @@ def _guarded(
     try:
         yield guard
     except BaseException:
-        held.kill()
+        held.abandon()
         raise
     finally:
         guard.stop()
