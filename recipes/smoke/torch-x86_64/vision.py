@@ -1,4 +1,11 @@
-"""torchvision: its compiled operators, its transforms on tensors, and a classifier of a thousand classes."""
+"""torchvision: its compiled operators, its transforms on tensors, and a classifier of a thousand classes.
+
+Pillow, which it imports, is of no concern here: it comes from what the tests bring along.
+"""
+
+import sys
+
+sys.path.append("/deps/torch-test-needs-x86_64/lib/python3.9/site-packages")
 
 import torch
 import torchvision
