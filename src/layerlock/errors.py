@@ -246,3 +246,15 @@ class BadPylock(LayerlockError):
     """A `pylock.toml` is malformed, or of a version that is not read here."""
 
     exit_code = 36
+
+
+class FunctionRefused(LayerlockError):
+    """Lambda would refuse a function: it is over a limit, or its parts do not fit together."""
+
+    exit_code = 37
+
+
+class InvocationFailed(LayerlockError):
+    """A function answered a local invocation with an error, or not at all."""
+
+    exit_code = 38

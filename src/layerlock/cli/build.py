@@ -1,4 +1,4 @@
-"""`layerlock build`: layers into zips, packages into the store."""
+"""`layerlock build`: layers and functions into zips, packages into the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HELP = Help(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer or a package")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
     add_building(parser)
 
@@ -104,5 +104,6 @@ def tell_layer(call: Call, built: LayerBuilt) -> None:
         "unzipped_limit": built.unzipped_limit,
         "lock": lock,
         "confirmed": built.confirmed,
+        "notes": built.notes,
     }
-    call.result(text, fields)
+    call.result("\n".join((text, *(f"  {note}" for note in built.notes))), fields)

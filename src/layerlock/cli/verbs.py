@@ -7,6 +7,7 @@ VERBS: dict[str, str] = {
     "lock": "pin every source of a layer, and write its lock",
     "resolve": "find the wheels of a package that states ranges",
     "record": "build a layer and write the outputs into its lock",
+    "invoke": "invoke a function as Lambda would, and watch it over many invocations",
     "fetch": "bring every source of a layer or package into the store",
     "show": "list layers and packages, or what one of them is made of",
     "diff": "say what differs between two zips, trees or locks, and why",

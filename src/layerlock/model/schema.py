@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from layerlock.model.decode import Quantity, Text, annotations_of, required
+from layerlock.model.function import FunctionRecipe
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.licences import LicencePolicy
 from layerlock.model.lock import Lock
@@ -24,6 +25,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
     {
         "environment": EnvironmentRecipe,
+        "function": FunctionRecipe,
         "layer": LayerRecipe,
         "licences": LicencePolicy,
         "lock": Lock,
@@ -32,7 +34,7 @@ DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
     }
 )
 """Every kind of document and its record."""
-LAID_OVER = frozenset({"package", "layer"})
+LAID_OVER = frozenset({"function", "layer", "package"})
 """The kinds whose `base` names a document that the tables are laid over."""
 
 Schema = dict[str, Any]
