@@ -240,3 +240,15 @@ class BadPylock(LayerlockError):
     """A `pylock.toml` is malformed, or of a version that is not read here."""
 
     exit_code = 36
+
+
+class BadCache(LayerlockError):
+    """A binary cache holds what is damaged, lost, or not signed by a key that is trusted."""
+
+    exit_code = 39
+
+
+class NotCached(LayerlockError):
+    """Nothing may be built (`--cache-only`), and no cache has an output that can be used."""
+
+    exit_code = 40

@@ -77,7 +77,8 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
     with kept(driver, lock):
-        made = _realise(driver, plan, tuple(plan.planned), pins, recorded(lock))
+        # Out of a cache comes only what the lock records already: what is recorded newly was built here.
+        made = _realise(driver, plan, tuple(plan.planned), pins, recorded(lock), confirmed=True)
     built = _delivered(driver, lock, made, out)
     record = RecordedZip(
         sha256=built.sha256,
@@ -93,6 +94,8 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
 def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSource]) -> LayerZip:
     """Build everything that a lock records, and hold each output against its record; give the zip.
 
+    No cache is asked for outputs: that they can be made again is what is to be seen.
+
     Raises:
         NotReproducible: an output is not the one that the lock records.
         LayerlockError: a fetch or a build failed.
@@ -100,7 +103,7 @@ def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSou
     # The smoke tests record nothing: how long they took is no part of the layer.
     targets = tuple(name for name in plan.planned if name in recorded(lock))
     with driver.store.pin(needed(lock, driver.store)):
-        made = _realise(driver, plan, targets, pins, recorded(lock))
+        made = _realise(replace(driver, substitutes=None), plan, targets, pins, recorded(lock))
     return _zip(driver, lock.layer, made)
 
 
@@ -199,14 +202,26 @@ def _realise(
     targets: tuple[str, ...],
     pins: Mapping[str, LockedSource],
     outputs: Mapping[str, str],
+    *,
+    confirmed: bool = False,
 ) -> Mapping[str, Realisation]:
-    """Realise targets; where all of them are in the store, what builds is not even loaded."""
+    """Realise targets: out of the store, else out of a cache, else by building.
+
+    Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
+    gives only what the lock records.
+    """
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
     driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))
     made = {name: found for name, found in made.items() if driver.store.tree(found.output) is not None}
     if all(name in made for name in targets):
         return made
+    if driver.substitutes is not None:
+        made |= driver.substitutes.outputs(
+            plan, targets, made, outputs, driver.store, driver.emit, confirmed=confirmed
+        )
+        if all(name in made for name in targets):
+            return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
 
     driver.store.sweep()
