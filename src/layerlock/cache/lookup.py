@@ -76,12 +76,12 @@ class Book:
             return True
 
         while unknown and not self.silent:
-            if ask(next(name for name in reversed(ordered) if name in unknown)) or not unknown:
+            if ask(next(name for name in reversed(ordered) if name in unknown)):
                 continue
             leaves = [name for name in ordered if name in unknown and not inputs[name] & unknown]
             above = {leaf: _above(leaf, ordered, inputs) & unknown for leaf in leaves}
-            leaf = max(leaves, key=lambda one: len(above[one]))
-            if not ask(leaf):
+            leaf = max(leaves, key=lambda one: len(above[one]), default=None)
+            if leaf is not None and not self.silent and not ask(leaf):
                 unknown -= above[leaf]
         return found
 

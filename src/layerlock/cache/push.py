@@ -1,11 +1,12 @@
 """Writing into a cache: what is not there yet, each thing whole before what refers to it.
 
-Trees and files go first, closures last and from the bottom up. So whoever is killed in between leaves things that
-nothing refers to, and the next push takes them as they are.
+Trees and files go first, closures last. So whoever is killed in between leaves things that nothing refers to, and the
+next push takes them as they are.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from layerlock.cache.entry import (
     merged,
 )
 from layerlock.cache.frames import compress
-from layerlock.events import FetchFinished, Listener, Warned
+from layerlock.events import Listener, Sent, Warned
 from layerlock.io.together import together
 from layerlock.plan.resolve import Plan
 
@@ -68,8 +69,10 @@ def push(
     missing = sorted((b for key, b in by_key.items() if key not in there), key=lambda b: (-b.size, b.key))
 
     def send(blob: Blob) -> int:
+        started = time.monotonic()
         packed = place.write(blob.key, compress(blob.pieces()))
-        emit(FetchFinished(name=f"{blob.name} to {cache.name}", size=blob.size, seconds=0.0))
+        seconds = time.monotonic() - started
+        emit(Sent(name=blob.name, to=cache.name, size=blob.size, packed=packed, seconds=seconds))
         return packed
 
     packed = together([partial(send, blob) for blob in missing], most=_AT_ONCE)

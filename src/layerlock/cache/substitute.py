@@ -151,7 +151,7 @@ def _brought(entry: Entry, cache: Cache, wanted: Wanted, store: OutputStore, emi
         wanted.hold(made)
         if store.tree(entry.output) is None:
             started = time.monotonic()
-            emit(FetchStarted(name=entry.name, url=f"{cache.place.address}/{entry.blob}", size=entry.size))
+            emit(FetchStarted(name=entry.name, url=cache.place.address, size=entry.size))
             if bring_tree(cache.place, entry.output, entry.size, entry.name, store) is None:
                 return False
             emit(FetchFinished(name=entry.name, size=entry.size, seconds=time.monotonic() - started))
