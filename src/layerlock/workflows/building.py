@@ -133,9 +133,15 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
 def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
     """Build one package; give its realisation and its place in the store."""
     loaded = load_package(driver, name)
-    pins = _complete(driver, name, loaded.pins)
     with driver.store.pin(Keep()):
-        made = _realise(driver, loaded.plan, (name,), pins, loaded.recorded)[name]
+        made = _realise(
+            driver,
+            loaded.plan,
+            (name,),
+            loaded.pins,
+            loaded.recorded,
+            complete=lambda: _complete(driver, name, loaded.pins),
+        )[name]
     return made, driver.store.held_tree(made.output)
 
 
@@ -204,11 +210,12 @@ def _realise(
     outputs: Mapping[str, str],
     *,
     confirmed: bool = False,
+    complete: Callable[[], Mapping[str, LockedSource]] | None = None,
 ) -> Mapping[str, Realisation]:
     """Realise targets: out of the store, else out of a cache, else by building.
 
     Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
-    gives only what the lock records.
+    gives only what the lock records. `complete` gives all pins where `pins` lacks some, once something has to be built.
     """
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
@@ -224,6 +231,9 @@ def _realise(
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
 
+    if complete is not None:
+        pins = complete()
+        driver.store.hold(keeping.sources(pins.values()))
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
