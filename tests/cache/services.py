@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 Fault = Literal["busy", "cut", "drop", "lose", "flip"]
 """503 SlowDown; half of the body; no answer at all; 404; one byte of the body changed."""
 
-SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
+SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Slow down.</Message></Error>'
 LOST = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>'
 
 
@@ -31,7 +31,7 @@ class Asked:
 class Rules:
     """What the proxy does, by request; `asked` is every request so far."""
 
-    fault: Callable[[Asked], Fault | None] = lambda asked: None
+    fault: Callable[[Asked], Fault | None] = lambda _: None
     asked: list[Asked] = field(default_factory=list)
     guard: threading.Lock = field(default_factory=threading.Lock)
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from layerlock.cache.bring import Cache
+from layerlock.cache.bring import Cache, hashed
 from layerlock.cache.check import verify_all
+from layerlock.cache.entry import file_key
 from layerlock.cache.folder import Folder
+from layerlock.cache.frames import compress
 from layerlock.cache.keys import Trust
-from layerlock.cache.place import Unreachable
+from layerlock.cache.place import Place, Unreachable
 from layerlock.cache.s3 import S3
 from layerlock.cache.substitute import CachedSources
 from layerlock.cache.web import Web
+from layerlock.errors import HashMismatch
 from layerlock.io.http import Fetcher
+from layerlock.model.digest import unsri
 from layerlock.model.lock import LockedFile
 from layerlock.store.local import LocalStore
 
@@ -168,10 +173,10 @@ def test_a_pusher_that_is_killed(after: str, bucket: Bucket, tmp_path: Path, fre
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         go_on.set()
-    bucket.rules.fault = lambda asked: None
+    bucket.rules.fault = lambda _: None
     team = Team(bucket.direct, tmp_path, large=LARGE)
     assert team.pull(fresh, *team.plan.planned) == {}
-    objects, flaws = verify_all(team.cache, tmp_path, team.events.append)
+    _, flaws = verify_all(team.cache, tmp_path, team.events.append)
     assert flaws == ()
     assert team.push().entries == 6
     assert len(team.pull(fresh, *team.plan.planned)) == 6
@@ -207,10 +212,6 @@ def test_readers_while_somebody_writes(bucket: Bucket, tmp_path: Path) -> None:
 
 
 def test_what_is_damaged_in_the_store_is_not_spread(team: Team, tmp_path: Path) -> None:
-    from layerlock.errors import HashMismatch  # noqa: PLC0415
-    from layerlock.cache.bring import hashed  # noqa: PLC0415
-    from layerlock.model.digest import unsri  # noqa: PLC0415
-
     place = Folder(tmp_path / "second")
     path = team.store.held_tree(team.made["zip"].output) / "bin" / "zip"
     path.chmod(0o644)
@@ -232,7 +233,7 @@ def test_writing_takes_no_more_than_is_sent(bucket: Bucket) -> None:
             free.wait(30)
         return None
 
-    def pieces() -> object:
+    def pieces() -> Iterator[bytes]:
         nonlocal taken
         for _ in range(20):
             taken += 1
@@ -254,8 +255,6 @@ def test_writing_takes_no_more_than_is_sent(bucket: Bucket) -> None:
 
 
 def sources(team: Team, count: int) -> list[LockedFile]:
-    import hashlib  # noqa: PLC0415
-
     return [
         LockedFile(
             kind="file",
@@ -268,15 +267,9 @@ def sources(team: Team, count: int) -> list[LockedFile]:
     ]
 
 
-def test_sources_come_by_their_hash(both: tuple[object, object], team: Team, fresh: LocalStore) -> None:
+def test_sources_come_by_their_hash(both: tuple[Place, Place], team: Team, fresh: LocalStore) -> None:
     """They need no signature; one that is something else is a miss."""
-    from layerlock.cache.entry import file_key  # noqa: PLC0415
-    from layerlock.cache.frames import compress  # noqa: PLC0415
-    from layerlock.cache.place import Place  # noqa: PLC0415
-
-    out, back = both
-    place: Place = out  # type: ignore[assignment]
-    reading: Place = back  # type: ignore[assignment]
+    place, reading = both
     good, bad, long, *_ = pins = sources(team, 4)
     place.write(file_key(good.sha256), compress(iter([b"0"])))
     place.write(file_key(bad.sha256), compress(iter([b"7"])))

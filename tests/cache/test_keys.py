@@ -135,6 +135,6 @@ def test_signing_twice_gives_the_same_bytes(team: Team) -> None:
 def test_mistakes_in_the_list_are_told(text: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "caches.toml").write_text(text)
-    with pytest.raises(InvalidRecipe, match="caches.toml") as caught:
+    with pytest.raises(InvalidRecipe, match=r"caches\.toml") as caught:
         read_caches(tmp_path)
     assert problem in str(caught.value)

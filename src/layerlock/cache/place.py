@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from layerlock.errors import LayerlockError
+from layerlock.errors import FetchError
 
 
-class Unreachable(LayerlockError):
+class Unreachable(FetchError):
     """A cache does not answer, or refuses, or breaks off: nothing is known of the object. No build ends with it."""
 
 
