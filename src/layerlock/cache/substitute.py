@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Final
 
 from layerlock.cache.bring import BAD, Cache, OutputStore, bring_file, bring_tree, said
@@ -46,7 +46,6 @@ class Wanted:
     recorded: Mapping[str, str]
     hold: Callable[[Realisation], None]
     confirmed: bool = False
-    cancel: Event = field(default_factory=Event)
 
 
 def substitute(
@@ -126,7 +125,7 @@ def _one(
             if problem:
                 emit(Warned(name=name, message=f"the cache {book.cache.name} is not used: {problem}"))
                 continue
-            if book.silent or wanted.cancel.is_set():
+            if book.silent:
                 break
             try:
                 brought = _brought(entry, book.cache, wanted, store, emit)
