@@ -258,3 +258,15 @@ class InvocationFailed(LayerlockError):
     """A function answered a local invocation with an error, or not at all."""
 
     exit_code = 38
+
+
+class BadCache(LayerlockError):
+    """A binary cache holds what is damaged, lost, or not signed by a key that is trusted."""
+
+    exit_code = 39
+
+
+class NotCached(LayerlockError):
+    """Nothing may be built (`--cache-only`), and no cache has an output that can be used."""
+
+    exit_code = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building
+from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target, is_layer
 from layerlock.ui.text import render_layer, size
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
     add_building(parser)
+    add_caching(parser)
 
 
 def run(call: Call) -> int:

@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "history": "list the past locks of a layer, out of git",
     "reproduce": "build a past layer again, exactly, and compare",
     "archive": "write everything that a layer is made from into a folder",
+    "cache": "share what was built: push to and pull from binary caches, and look into them",
     "owner": "say which package and derivation a file of a layer comes from",
     "why": "say what needs a file, a library, a package or a source of a layer",
     "graph": "draw what a layer is made of, for Graphviz or Mermaid",

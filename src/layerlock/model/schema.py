@@ -13,6 +13,7 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from layerlock.model.caches import Caches
 from layerlock.model.decode import Quantity, Text, annotations_of, required
 from layerlock.model.function import FunctionRecipe
 from layerlock.model.layer import LayerRecipe
@@ -24,6 +25,7 @@ from layerlock.model.runtime import RuntimeRecipe
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
     {
+        "caches": Caches,
         "environment": EnvironmentRecipe,
         "function": FunctionRecipe,
         "layer": LayerRecipe,

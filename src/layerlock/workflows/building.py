@@ -84,7 +84,8 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
     with kept(driver, lock), _hinting(driver, layer):
-        made = realise_targets(driver, plan, tuple(plan.planned), pins, recorded(lock))
+        # Out of a cache comes only what the lock records already: what is recorded newly was built here.
+        made = realise_targets(driver, plan, tuple(plan.planned), pins, recorded(lock), confirmed=True)
     built = _delivered(driver, lock, made, out)
     record = RecordedZip(
         sha256=built.sha256,
@@ -111,6 +112,8 @@ def _hinting(driver: Driver, layer: str) -> Iterator[None]:
 def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSource]) -> LayerZip:
     """Build everything that a lock records, and hold each output against its record; give the zip.
 
+    No cache is asked for outputs: that they can be made again is what is to be seen.
+
     Raises:
         NotReproducible: an output is not the one that the lock records.
         LayerlockError: a fetch or a build failed.
@@ -118,7 +121,7 @@ def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSou
     # The smoke tests record nothing: how long they took is no part of the layer.
     targets = tuple(name for name in plan.planned if name in recorded(lock))
     with driver.store.pin(needed(lock, driver.store)):
-        made = realise_targets(driver, plan, targets, pins, recorded(lock))
+        made = realise_targets(replace(driver, substitutes=None), plan, targets, pins, recorded(lock))
     return _zip(driver, lock.layer, made)
 
 
@@ -150,9 +153,15 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
 def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
     """Build one package; give its realisation and its place in the store."""
     loaded = load_package(driver, name)
-    pins = _complete(driver, name, loaded.pins)
     with driver.store.pin(Keep()):
-        made = realise_targets(driver, loaded.plan, (name,), pins, loaded.recorded)[name]
+        made = realise_targets(
+            driver,
+            loaded.plan,
+            (name,),
+            loaded.pins,
+            loaded.recorded,
+            complete=lambda: _complete(driver, name, loaded.pins),
+        )[name]
     return made, driver.store.held_tree(made.output)
 
 
@@ -219,16 +228,32 @@ def realise_targets(
     targets: tuple[str, ...],
     pins: Mapping[str, LockedSource],
     outputs: Mapping[str, str],
+    *,
+    confirmed: bool = False,
+    complete: Callable[[], Mapping[str, LockedSource]] | None = None,
 ) -> Mapping[str, Realisation]:
-    """Realise targets; where all of them are in the store, what builds is not even loaded."""
+    """Realise targets: out of the store, else out of a cache, else by building.
+
+    Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
+    gives only what the lock records. `complete` gives all pins where `pins` lacks some, once something has to be built.
+    """
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
     driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))
     made = {name: found for name, found in made.items() if driver.store.tree(found.output) is not None}
     if all(name in made for name in targets):
         return made
+    if driver.substitutes is not None:
+        made |= driver.substitutes.outputs(
+            plan, targets, made, outputs, driver.store, driver.emit, confirmed=confirmed
+        )
+        if all(name in made for name in targets):
+            return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
 
+    if complete is not None:
+        pins = complete()
+        driver.store.hold(keeping.sources(pins.values()))
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
