@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from typing import TYPE_CHECKING
 
 from layerlock.cli.help import Help
@@ -103,7 +104,7 @@ def run(call: Call) -> int:
         return make_reach(call.settings).fetcher
 
     rows: list[dict[str, object]] = []
-    with call.driver() as driver, prepared(driver, order, open_account, fetcher) as made:
+    with call.driver() as driver, prepared(driver, order, open_account, fetcher, time.sleep) as made:
         _show_plan(call, made, dry=bool(call.option("dry_run")))
         if call.option("dry_run"):
             return 0

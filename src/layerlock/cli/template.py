@@ -21,9 +21,9 @@ TOOLS = ("sam", "serverless", "terraform", "cdk")
 
 HELP = Help(
     about="Writes a template with one function that uses a layer: for AWS SAM (template.yaml), the Serverless "
-    "Framework (serverless.yml), Terraform (main.tf) or the CDK (app.py, Python). It names the published version of a region by "
-    "its ARN, or, with --local, the zip. The function's own code is expected in `function/app.py` with a `handler` "
-    "(Serverless: `app.py`). The same layer gives the same text.",
+    "Framework (serverless.yml), Terraform (main.tf) or the CDK (app.py, Python). It names the published version of a "
+    "region by its ARN, or, with --local, the zip. The function's own code is expected in `function/app.py` with a "
+    "`handler` (Serverless: `app.py`). The same layer gives the same text.",
     writes="nothing, or the file that --out names.",
     examples=(
         "layerlock template sam cv --region eu-west-1 > template.yaml",

@@ -163,7 +163,12 @@ class Region:
         """Upload a file, in one request: S3 then keeps the checksum of the whole, and not one of parts."""
         with _calling(f"upload to s3://{bucket}/{key}"), path.open("rb") as file:
             self._s3.put_object(
-                Bucket=bucket, Key=key, Body=file, ChecksumSHA256=sha256, ContentType="application/zip"
+                Bucket=bucket,
+                Key=key,
+                Body=file,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=sha256,
+                ContentType="application/zip",
             )
 
 

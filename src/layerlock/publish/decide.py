@@ -57,7 +57,8 @@ class Wish:
 class Found:
     """What is there in a region. `versions` are all where old ones are to be pruned, else the newest alone.
 
-    `used` are the functions that were asked about, by the ARN of the version that they name.
+    `functions` are those of the functions that were asked about that are there, `used` names them by the ARN of
+    the version that they have.
     """
 
     account: str
@@ -67,6 +68,7 @@ class Found:
     granted: frozenset[str] = frozenset()
     stored: Stored | None = None
     used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def prepared(
     order: Order,
     open_account: OpenAccount,
     fetcher: Callable[[], Fetcher],
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None],
 ) -> Iterator[Prepared]:
     """Hold the zip against the lock, look at every region, and plan; nothing is changed until `carry_out` is read.
 
@@ -96,7 +95,7 @@ def prepared(
     with exclusive(driver.store.layout.lock("publish", order.name)):
         clouds = _clouds(order, open_account)
         found = [_look(cloud, zipped, upload, limits, order) for cloud in clouds]
-        _check_functions(order, clouds)
+        _check_functions(order, [each for each, _ in found])
         published = read_published(driver.repository.root)
         steps = tuple(
             decide(zipped, each, order.wish, published, bucket, order.layer) for each, bucket in found
@@ -204,11 +203,11 @@ def _look(
     present = remote is not None and remote.code_sha256 == zipped.code_sha256
     if not present:
         bucket = bucket_for(zipped, upload, limits, wish, cloud.region)
+    named = {} if wish.keep is None else {function: cloud.layers_of(function) for function in order.functions}
     used: dict[str, tuple[str, ...]] = {}
-    if wish.keep is not None:
-        for function in order.functions:
-            for arn in cloud.layers_of(function) or ():
-                used[arn] = (*used.get(arn, ()), function)
+    for function, arns in named.items():
+        for arn in arns or ():
+            used[arn] = (*used.get(arn, ()), function)
     found = Found(
         account=cloud.account,
         region=cloud.region,
@@ -217,14 +216,15 @@ def _look(
         granted=cloud.granted(name, remote.number) if remote and present and wish.grants else frozenset(),
         stored=cloud.stored(bucket, zipped.key) if bucket is not None else None,
         used=used,
+        functions=frozenset(function for function, arns in named.items() if arns is not None),
     )
     return found, bucket
 
 
-def _check_functions(order: Order, clouds: tuple[Cloud, ...]) -> None:
+def _check_functions(order: Order, found: list[Found]) -> None:
     """Refuse a function that is nowhere: a mistyped one would not protect what it names."""
     for function in order.functions:
-        if all(cloud.layers_of(function) is None for cloud in clouds):
+        if not any(function in each.functions for each in found):
             raise UsageError(
                 f"there is no function `{function}` where {order.name} is to be published",
                 hint="--function takes a name, `NAME:ALIAS` or an ARN; nothing was changed",
