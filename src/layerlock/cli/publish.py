@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from layerlock.cli.help import Help
@@ -15,7 +16,7 @@ from layerlock.ui.text import size
 if TYPE_CHECKING:
     from layerlock.cli.call import Call
     from layerlock.io.http import Fetcher
-    from layerlock.publish.cloud import Grant
+    from layerlock.publish.cloud import Grant, Remote
     from layerlock.publish.decide import Steps
     from layerlock.workflows.publishing import Order, Prepared
 
@@ -104,24 +105,30 @@ def run(call: Call) -> int:
         return make_reach(call.settings).fetcher
 
     rows: list[dict[str, object]] = []
-    with call.driver() as driver, prepared(driver, order, open_account, fetcher, time.sleep) as made:
+    with ExitStack() as stack:
+        with call.driver() as driver:
+            made = stack.enter_context(prepared(driver, order, open_account, fetcher, time.sleep))
+        # No display is drawn while the plan is written.
         _show_plan(call, made, dry=bool(call.option("dry_run")))
         if call.option("dry_run"):
             return 0
-        for steps, remote in made.carry_out():
-            rows.append(
-                {
-                    "arn": remote.arn,
-                    "account": steps.account,
-                    "region": steps.region,
-                    "published": steps.present is None,
-                    "verified": steps.verify,
-                    "shared": [str(grant) for grant in steps.grants],
-                    "pruned": [each.arn for each in steps.prune],
-                }
-            )
+        with call.listening() as emit:
+            for steps, remote in made.carry_out(emit):
+                rows.append(_done(steps, remote))
     call.result("\n".join(str(row["arn"]) for row in rows), {**_about(made), "layers": rows})
     return 0
+
+
+def _done(steps: Steps, remote: Remote) -> dict[str, object]:
+    return {
+        "arn": remote.arn,
+        "account": steps.account,
+        "region": steps.region,
+        "published": steps.present is None,
+        "verified": steps.verify,
+        "shared": [str(grant) for grant in steps.grants],
+        "pruned": [each.arn for each in steps.prune],
+    }
 
 
 def _order(call: Call, layer: str) -> Order:

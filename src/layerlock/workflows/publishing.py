@@ -64,12 +64,12 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A publication that was planned: the steps of every region, and the way to carry them out."""
+    """A publication that was planned: the steps of every region, and what carries them out as it is read."""
 
     zipped: Zip
     upload: Upload
     steps: tuple[Steps, ...]
-    carry_out: Callable[[], Iterator[tuple[Steps, Remote]]]
+    carry_out: Callable[[Listener], Iterator[tuple[Steps, Remote]]]
 
 
 @contextmanager
@@ -102,8 +102,8 @@ def prepared(
         )
         _warn(driver, order, upload, [each for each, _ in found], steps)
 
-        def carry_out() -> Iterator[tuple[Steps, Remote]]:
-            tools = _tools(driver, fetcher, sleep)
+        def carry_out(emit: Listener) -> Iterator[tuple[Steps, Remote]]:
+            tools = _tools(driver, emit, fetcher, sleep)
             for index, (cloud, each) in enumerate(zip(clouds, steps, strict=True)):
                 try:
                     remote = perform(cloud, each, zipped, order.path, upload, tools)
@@ -249,7 +249,9 @@ def _warn(driver: Driver, order: Order, upload: Upload, found: list[Found], step
         driver.emit(Warned(name=order.layer, message=text))
 
 
-def _tools(driver: Driver, fetcher: Callable[[], Fetcher], sleep: Callable[[float], None]) -> Tools:
+def _tools(
+    driver: Driver, emit: Listener, fetcher: Callable[[], Fetcher], sleep: Callable[[float], None]
+) -> Tools:
     root = driver.repository.root
 
     def download(location: str, zipped: Zip) -> None:
@@ -259,7 +261,7 @@ def _tools(driver: Driver, fetcher: Callable[[], Fetcher], sleep: Callable[[floa
                 folder / "layer.zip",
                 sha256=zipped.sha256,
                 size=zipped.size,
-                emit=driver.emit,
+                emit=emit,
                 name=f"{zipped.layer} as published",
             )
 
@@ -270,6 +272,6 @@ def _tools(driver: Driver, fetcher: Callable[[], Fetcher], sleep: Callable[[floa
         download=download,
         note=lambda entries: write_entries(root, *entries),
         entry=entry,
-        emit=driver.emit,
+        emit=emit,
         sleep=sleep,
     )
