@@ -99,6 +99,7 @@ verb_session("audit", "Look for what is wrong with layers: nox -s audit -- cv --
 verb_session("update", "Move pins to newer releases: nox -s update -- numpy")
 verb_session("fetch", "Bring every source of a layer into the store: nox -s fetch -- cv")
 verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
+verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --region eu-west-1 --dry-run")
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
 tool_session(
     "prove", "Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md"

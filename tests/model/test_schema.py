@@ -27,6 +27,8 @@ def documents(kind: str) -> Iterator[Path]:
     for root in REPOSITORIES:
         if kind == "lock":
             yield from sorted((root / "lockfiles").glob("*.lock"))
+        elif kind == "published":
+            yield ROOT / "tests/publish/published.toml"
         elif kind in ("caches", "licences"):
             yield from (root / "recipes").glob(f"{kind}.toml")
         else:

@@ -19,6 +19,7 @@ from layerlock.model.function import FunctionRecipe
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.licences import LicencePolicy
 from layerlock.model.lock import Lock
+from layerlock.model.published import Published
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
 
@@ -32,6 +33,7 @@ DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
         "licences": LicencePolicy,
         "lock": Lock,
         "package": PackageRecipe,
+        "published": Published,
         "runtime": RuntimeRecipe,
     }
 )
