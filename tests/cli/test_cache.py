@@ -161,7 +161,7 @@ def test_nothing_is_pushed_that_was_not_built(layerlock: Run, shared: str, tmp_p
     [
         (("push",), "needs a name"),
         (("keygen",), "needs a file"),
-        (("pull", "nothing"), "no layer and no package"),
+        (("pull", "nothing"), "no layer, no function and no package"),
         (("verify", "--cache", "other"), "there is: team"),
         (("info", "--key", "x"), "takes no --key"),
         (("push", "program"), "a key is needed"),
