@@ -20,7 +20,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
 
 BIN = ".venv/bin/"
-CHECKED = ("src", "tests", "tools", "recipes/code", "noxfile.py")
+CHECKED = ("src", "tests", "tools", "examples", "recipes/code", "noxfile.py")
 
 
 def run(lock: str, *command: str) -> None:
@@ -44,16 +44,16 @@ def start(*line: str) -> None:
         sys.exit(process.returncode if process.returncode > 0 else 128 - process.returncode)
 
 
-def layer_session(recipe: Path) -> None:
-    """Make the session that builds a layer; `nox -l` shows the layer's summary."""
+def zip_session(kind: str, recipe: Path) -> None:
+    """Make the session that builds a layer or a function; `nox -l` shows its summary."""
     name = recipe.stem
 
     def build(session: nox.Session) -> None:
         run("nox", "layerlock", "build", name, *session.posargs)
 
     with contextlib.suppress(tomllib.TOMLDecodeError):  # building says what is wrong, and where
-        build.__doc__ = tomllib.loads(recipe.read_text()).get("layer", {}).get("summary")
-    nox.session(name=f"layer-{name}")(build)
+        build.__doc__ = tomllib.loads(recipe.read_text()).get(kind, {}).get("summary")
+    nox.session(name=f"{kind}-{name}")(build)
 
 
 def verb_session(verb: str, doc: str) -> None:
@@ -66,8 +66,31 @@ def verb_session(verb: str, doc: str) -> None:
     nox.session(name=verb)(pass_on)
 
 
+def invoke_session(name: str) -> None:
+    """Make the session that invokes a function."""
+
+    def invoke(session: nox.Session) -> None:
+        run("nox", "layerlock", "invoke", name, *session.posargs)
+
+    invoke.__doc__ = f"Invoke the function {name}: nox -s invoke-{name} -- IMAGE"
+    nox.session(name=f"invoke-{name}")(invoke)
+
+
+def tool_session(name: str, doc: str, module: str = "") -> None:
+    """Make the session that runs a program of tools/."""
+
+    def work(session: nox.Session) -> None:
+        run("dev", "python", "-m", f"tools.{module or name}", *session.posargs)
+
+    work.__doc__ = doc
+    nox.session(name=name)(work)
+
+
 for _recipe in sorted(Path("recipes/layers").glob("*.toml")):
-    layer_session(_recipe)
+    zip_session("layer", _recipe)
+for _recipe in sorted(Path("recipes/functions").glob("*.toml")):
+    zip_session("function", _recipe)
+    invoke_session(_recipe.stem)
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")
@@ -76,7 +99,22 @@ verb_session("audit", "Look for what is wrong with layers: nox -s audit -- cv --
 verb_session("update", "Move pins to newer releases: nox -s update -- numpy")
 verb_session("fetch", "Bring every source of a layer into the store: nox -s fetch -- cv")
 verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
+verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --region eu-west-1 --dry-run")
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
+tool_session(
+    "prove", "Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md"
+)
+tool_session("bench", "Measure sizes and times; writes docs/benchmarks.md")
+tool_session("soak", "Invoke LambdaVision ten thousand times; writes docs/lambdavision.md")
+tool_session(
+    "lint-examples",
+    "Hold examples/ against the rules of AWS SAM, CloudFormation and the Serverless Framework",
+    "lint_examples",
+)
+tool_session(
+    "schema", "Write docs/schema/ and the reference pages from the driver's own records", "reference"
+)
+tool_session("requirements", "Write the locks under requirements/ anew: nox -s requirements -- --upgrade")
 
 
 @nox.session
@@ -99,48 +137,3 @@ def ci(session: nox.Session) -> None:
     """Check and test everything, with one build of the layer cv from an empty store."""
     lint(session)
     run("dev", "pytest", *session.posargs)
-
-
-@nox.session
-def prove(session: nox.Session) -> None:
-    """Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md."""
-    run("dev", "python", "-m", "tools.prove", *session.posargs)
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Measure sizes and times; writes docs/benchmarks.md."""
-    run("dev", "python", "-m", "tools.bench", *session.posargs)
-
-
-@nox.session
-def schema(session: nox.Session) -> None:
-    """Write docs/schema/ and the reference pages from the driver's own records."""
-    run("dev", "python", "-m", "tools.reference", *session.posargs)
-
-
-@nox.session
-def requirements(session: nox.Session) -> None:
-    """Write the locks under requirements/ anew: nox -s requirements -- --upgrade"""
-    compiling = [
-        "uv",
-        "pip",
-        "compile",
-        "--quiet",
-        "--universal",
-        "--python-version=3.11",
-        "--generate-hashes",
-    ]
-    compiling += ["--no-annotate", "--no-emit-index-url", "--custom-compile-command=./nox -s requirements"]
-    # The widest first; the others follow its versions.
-    run(
-        "dev",
-        *compiling,
-        "--group=dev",
-        "pyproject.toml",
-        "--output-file=requirements/dev.txt",
-        *session.posargs,
-    )
-    for name, group in (("nox", ["--group=nox"]), ("driver", [])):
-        target = f"--output-file=requirements/{name}.txt"
-        run("dev", *compiling, *group, "--constraints=requirements/dev.txt", "pyproject.toml", target)

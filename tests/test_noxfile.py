@@ -23,6 +23,9 @@ def checkout(tmp_path: Path) -> Path:
     layers.mkdir(parents=True)
     (layers / "fresh.toml").write_text('[layer]\nname = "fresh"\nsummary = "A layer that was just added"\n')
     (layers / "broken.toml").write_text("[layer\n")
+    functions = tmp_path / "recipes" / "functions"
+    functions.mkdir()
+    (functions / "greet.toml").write_text('[function]\nname = "greet"\nsummary = "A function that greets"\n')
     for place in ("requirements/install", ".venv/bin/layerlock", ".venv/bin/pytest", ".venv/bin/ruff"):
         program = tmp_path / place
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,11 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
     assert sessions["layer-fresh"] == "A layer that was just added"
     broken = next(name for name in sessions if name.startswith("layer-broken"))
     assert not sessions[broken]  # building it says what is wrong, and where
+    assert sessions["function-greet"] == "A function that greets"
     assert {
+        "invoke-greet",
+        "soak",
+        "lint-examples",
         "build",
         "lock",
         "record",
@@ -83,6 +90,12 @@ def test_arguments_pass_through(checkout: Path) -> None:
         "install nox",
         "layerlock lock cv --upgrade numpy",
     ]
+
+
+def test_a_function_is_built_and_invoked(checkout: Path) -> None:
+    assert nox(checkout, "-s", "function-greet").returncode == 0
+    assert nox(checkout, "-s", "invoke-greet", "--", "hat.jpg").returncode == 0
+    assert calls(checkout)[1::2] == ["layerlock build greet", "layerlock invoke greet hat.jpg"]
 
 
 def test_several_layers_build_one_after_the_other(checkout: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import tomli
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("dev", "driver", "nox")
+NAMES = ("dev", "driver", "examples", "nox")
 
 
 def pinned(name: str) -> dict[str, list[str]]:
@@ -36,6 +37,14 @@ def test_no_lock_names_an_index(name: str) -> None:
     assert "://" not in (ROOT / f"requirements/{name}.txt").read_text()
 
 
+def test_the_framework_s_lock_has_hashes_and_names_no_registry() -> None:
+    lock = json.loads((ROOT / "requirements/serverless/package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert len(packages) > 100
+    assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
+    assert not any("resolved" in entry for entry in packages.values())
+
+
 def test_the_locks_agree() -> None:
     # Versions and hashes, not markers: what more packages need is wanted on more platforms.
     dev, nox, driver = (
@@ -52,6 +61,7 @@ def test_every_dependency_is_locked() -> None:
         ("driver", project["project"]["dependencies"]),
         ("nox", groups["nox"]),
         ("dev", [entry for entry in groups["dev"] if isinstance(entry, str)]),
+        ("examples", groups["examples"]),
     ):
         locked = {requirement.split("==")[0] for requirement in pinned(name)}
         for requirement in stated:

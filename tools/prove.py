@@ -138,7 +138,13 @@ def written(layer: str, varied: Event, archived: Event, isolated: Event, past: E
         )
     )
     in_force = [("variation", "what is different under it")]
-    in_force += [(f"`{v['name']}`", v["changes"]) for v in varied["variations"] if not v["obstacle"]]
+    used = {
+        name
+        for derivation in varied["derivations"]
+        for attempt in derivation["attempts"]
+        for name in attempt["variations"]
+    }
+    in_force += [(f"`{v['name']}`", v["changes"]) for v in varied["variations"] if v["name"] in used]
     absent = [f"- `{v['name']}`: {v['obstacle']}" for v in varied["variations"] if v["obstacle"]]
     finding = "Everything came out the same." if same else "**Not everything came out the same.**"
     page = "\n".join(

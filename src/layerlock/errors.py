@@ -246,3 +246,27 @@ class BadPylock(LayerlockError):
     """A `pylock.toml` is malformed, or of a version that is not read here."""
 
     exit_code = 36
+
+
+class FunctionRefused(LayerlockError):
+    """Lambda would refuse a function: it is over a limit, or its parts do not fit together."""
+
+    exit_code = 37
+
+
+class InvocationFailed(LayerlockError):
+    """A function answered a local invocation with an error, or not at all."""
+
+    exit_code = 38
+
+
+class BadCache(LayerlockError):
+    """A binary cache holds what is damaged, lost, or not signed by a key that is trusted."""
+
+    exit_code = 39
+
+
+class NotCached(LayerlockError):
+    """Nothing may be built (`--cache-only`), and no cache has an output that can be used."""
+
+    exit_code = 40

@@ -56,6 +56,16 @@ class FetchFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sent(Event):
+    """`size` bytes were written `to` another place, such as a cache, in which they take `packed` bytes."""
+
+    to: str
+    size: int
+    packed: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildStarted(Event):
     """A derivation's build begins; `log` is the path of its log."""
 

@@ -33,7 +33,7 @@ def workbench(tmp_path: Path) -> Path:
     shutil.copytree(WORKBENCH, target)
     for name in ("environments",):
         shutil.copytree(ROOT / "recipes" / name, target / "recipes" / name)
-    for name in ("guest-tools", "gcc-runtime"):
+    for name in ("guest-tools", "gcc-runtime", "lambda-emulator"):
         shutil.copy(ROOT / "recipes" / "packages" / f"{name}.toml", target / "recipes" / "packages")
     runtimes = target / "recipes" / "runtimes"
     runtimes.mkdir(exist_ok=True)

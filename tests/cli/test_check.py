@@ -20,7 +20,7 @@ from tests.cli.conftest import Run
     ("arguments", "said"),
     [
         ((), "error: the name of a layer or a package is missing\n"),
-        (("nothing",), "error: there is no layer and no package `nothing`"),
+        (("nothing",), "error: there is no layer, no function and no package `nothing`"),
         (("library", "--vary", "moon"), "error: there is no variation `moon`\nhint: one of: address-space, "),
         (("library", "--vary", "all", "clock"), "error: `all` stands for itself alone\n"),
         (("library", "program"), "error: `library` has no derivation `program` that can be checked\n"),

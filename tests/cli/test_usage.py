@@ -92,15 +92,16 @@ def test_a_mistyped_name_is_answered_with_the_nearest(layerlock: Run, verb: str,
     done = layerlock(verb, "progam")
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: there is no layer and no package `progam` in {repository}\nhint: did you mean `program`?\n"
+        f"error: there is no layer, no function and no package `progam` in {repository}\n"
+        "hint: did you mean `program`?\n"
     )
 
 
 @pytest.mark.parametrize("verb", ["lock", "record"])
-def test_only_layers_have_locks(layerlock: Run, verb: str) -> None:
+def test_only_layers_and_functions_have_locks(layerlock: Run, verb: str) -> None:
     done = layerlock(verb, "program")
     assert done.returncode == 2
-    assert "hint: `program` is a package; only layers have locks" in done.stderr
+    assert "hint: `program` is a package; only layers and functions have locks" in done.stderr
 
 
 def test_no_repository(layerlock: Run, tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ def documents(kind: str) -> Iterator[Path]:
     for root in REPOSITORIES:
         if kind == "lock":
             yield from sorted((root / "lockfiles").glob("*.lock"))
-        elif kind == "licences":
-            yield from (root / "recipes").glob("licences.toml")
+        elif kind == "published":
+            yield ROOT / "tests/publish/published.toml"
+        elif kind in ("caches", "licences"):
+            yield from (root / "recipes").glob(f"{kind}.toml")
         else:
             found = sorted((root / "recipes" / f"{kind}s").glob("*.toml"))
             yield from (path for path in found if not path.name.endswith((".debs.toml", ".image.toml")))

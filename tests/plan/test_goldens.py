@@ -23,7 +23,7 @@ def planned(recipes: Repository, layer: str) -> Plan:
 
 def test_planned_hashes_are_the_golden_ones(recipes: Repository) -> None:
     hashes: dict[str, str] = {}
-    for layer in recipes.names("layers"):
+    for layer in recipes.targets():
         hashes |= planned(recipes, layer).planned
     for package in ("hello-git", "in-image"):
         pins = pins_of(closure_of_package(recipes, package), recipes)

@@ -66,7 +66,7 @@ def graph_of_plan(title: str, plan: Plan) -> Graph:
     for derivation in plan.derivations:
         transform = isinstance(derivation.action, Transform)
         shape: Shape = "environment" if transform else "package"
-        if derivation.name.startswith("layer-"):
+        if derivation.name.startswith(("layer-", "function-")):
             shape = "layer"
         label = (derivation.name, *((derivation.version,) if derivation.version else ()))
         vertices.append(

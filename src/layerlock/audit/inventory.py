@@ -13,6 +13,7 @@ from layerlock.model.contents import BundledPart, DebianPart, Part, Statement
 from layerlock.model.lock import Lock, LockedFile, LockedSource, RecordedZip
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, WheelSource
 from layerlock.model.recipes import Recipes
+from layerlock.plan.functions import names_of
 from layerlock.plan.packages import environment_name, source_key
 from layerlock.plan.resolve import Closure
 
@@ -100,7 +101,7 @@ def take_inventory(
         (shipped if package.name in shipping else building).extend(gather.package(package))
     for environment in closure.environments:
         building.extend(gather.environment(environment))
-    made = lock.derivation(f"layer-{layer}-zip")
+    made = lock.derivation(names_of(recipe).zip)
     return Inventory(
         layer=layer,
         summary=recipe.layer.summary,

@@ -13,6 +13,7 @@ from layerlock.audit.check import Check
 from layerlock.audit.subject import Subject
 from layerlock.errors import Location
 from layerlock.model.findings import Finding, Severity
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import PythonSmoke
 
 NAME: Final = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
@@ -133,7 +134,9 @@ def _keep(subject: Subject) -> Iterator[Finding]:
 
 
 def _smoke(subject: Subject) -> Iterator[Finding]:
-    if not subject.recipe.smoke:
+    recipe = subject.recipe
+    tried = recipe.invocations if isinstance(recipe, FunctionLayer) else recipe.smoke
+    if not tried:
         yield SMOKE_TESTS.found(
             subject.name,
             f"the layer {subject.name} has no smoke test: nothing shows that it works",

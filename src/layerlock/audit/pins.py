@@ -12,8 +12,8 @@ from layerlock.io.documents import locate
 from layerlock.model.findings import Finding, Severity
 from layerlock.model.lock import Lock, LockedGit, LockedPath, LockedSource
 from layerlock.model.recipe import Deb, GitSource, PathSource
-from layerlock.plan import layers
 from layerlock.plan.fit import Stated, check_plan, mismatch, stated
+from layerlock.plan.functions import names_of
 from layerlock.plan.images import layer_pins
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure
@@ -54,6 +54,7 @@ def _recipes(subject: Subject) -> Iterator[Finding]:
         ("environments", repository.environment),
         ("runtimes", repository.runtime),
         ("layers", repository.layer),
+        ("functions", repository.function),
     ):
         for name in repository.names(kind):
             try:
@@ -197,7 +198,7 @@ def _recorded(subject: Subject) -> Iterator[Finding]:
     if lock is None:
         return
     missing = [
-        d.name for d in lock.derivations if d.output is None and d.name != layers.smoke_name(subject.name)
+        d.name for d in lock.derivations if d.output is None and d.name != names_of(subject.recipe).smoke
     ]
     if lock.zip is None or missing:
         named = f": {', '.join(missing)}" if missing and len(missing) < len(lock.derivations) - 1 else ""

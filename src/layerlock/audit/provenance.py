@@ -17,6 +17,7 @@ from layerlock.model.derivation import Derivation, GuestRun
 from layerlock.model.digest import unsri
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock, LockedFile, LockedGit, LockedPath, LockedSource
+from layerlock.plan.functions import names_of
 from layerlock.plan.packages import environment_name
 from layerlock.plan.resolve import Plan
 
@@ -72,7 +73,7 @@ def statement(
                 "builder": {"id": BUILDER, "version": {"layerlock": __version__}},
                 "byproducts": [
                     {"name": name, "digest": {"narSha256": unsri(outputs[name])}}
-                    for name in (f"layer-{recipe.name}-tree",)
+                    for name in (names_of(recipe).tree,)
                     if name in outputs
                 ],
             },

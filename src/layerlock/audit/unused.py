@@ -60,7 +60,7 @@ def _recipes(subject: Subject) -> Iterator[Finding]:
 def _used(repository: Repository) -> frozenset[tuple[str, str]]:
     """Give kind and name of everything that some layer needs, what its recipes are based on included."""
     used: set[tuple[str, str]] = set()
-    for layer in repository.names("layers"):
+    for layer in repository.targets():
         recipe, closure = repository.layer(layer), closure_of_layer(repository, layer)
         runtime = repository.runtime(recipe.layer.runtime)
         used.add(("runtimes", runtime.name))
@@ -81,7 +81,7 @@ def _used(repository: Repository) -> frozenset[tuple[str, str]]:
 def _lock_entries(subject: Subject) -> Iterator[Finding]:
     repository, lock = subject.repository, subject.lock
     for path in sorted((repository.root / "lockfiles").glob("*.lock")):
-        if path.name.removesuffix(".lock") not in repository.names("layers"):
+        if path.name.removesuffix(".lock") not in repository.targets():
             yield UNUSED_LOCK_ENTRY.found(
                 f"lockfiles/{path.name}",
                 f"there is no layer that lockfiles/{path.name} would be of",

@@ -12,7 +12,9 @@ from typing import Any
 from layerlock.errors import (
     AbiViolation,
     BuildFailed,
+    FunctionRefused,
     InvalidRecipe,
+    InvocationFailed,
     LayerCheckFailed,
     LayerlockError,
     LayersOverlap,
@@ -34,6 +36,8 @@ _REPORTED: Mapping[str, type[LayerlockError]] = {
     "budget": OverBudget,
     "build": BuildFailed,
     "check": LayerCheckFailed,
+    "function": FunctionRefused,
+    "invocation": InvocationFailed,
     "overlap": LayersOverlap,
     "patch": PatchFailed,
     "smoke": SmokeFailed,

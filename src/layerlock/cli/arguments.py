@@ -116,6 +116,14 @@ def add_building(parser: argparse.ArgumentParser) -> None:
     add_from(parser)
 
 
+def add_caching(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that take outputs out of binary caches."""
+    parser.add_argument("--no-cache", action="store_true", help="ask no binary cache (see `layerlock cache`)")
+    parser.add_argument(
+        "--cache-only", action="store_true", help="build nothing: what no binary cache has is an error"
+    )
+
+
 def add_from(parser: argparse.ArgumentParser) -> None:
     """Add the option that names an archive."""
     parser.add_argument(

@@ -179,7 +179,7 @@ def _audited(call: Call, choice: Choice, layers: list[str], zips: list[Path]) ->
     from layerlock.workflows.auditing import audit_layers, audit_zip, collect_notices  # noqa: PLC0415 - as above
 
     collected: tuple[Collected, ...] = ()
-    named = layers or ([] if zips else list(call.repository.names("layers")))
+    named = layers or ([] if zips else list(call.repository.targets()))
     with call.driver() as driver:
         made = [audit_layers(driver, named, choice)] if named else []
         made += [audit_zip(driver, path, choice) for path in zips]

@@ -1,11 +1,11 @@
-"""`layerlock build`: layers into zips, packages into the store."""
+"""`layerlock build`: layers and functions into zips, packages into the store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building
+from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target, is_layer
 from layerlock.ui.text import render_layer, size
@@ -30,9 +30,10 @@ HELP = Help(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer or a package")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
     add_building(parser)
+    add_caching(parser)
 
 
 def run(call: Call) -> int:
@@ -104,5 +105,6 @@ def tell_layer(call: Call, built: LayerBuilt) -> None:
         "unzipped_limit": built.unzipped_limit,
         "lock": lock,
         "confirmed": built.confirmed,
+        "notes": built.notes,
     }
-    call.result(text, fields)
+    call.result("\n".join((text, *(f"  {note}" for note in built.notes))), fields)

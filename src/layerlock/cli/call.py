@@ -74,6 +74,7 @@ class Call:
             keep_failed=bool(self.option("keep_failed")),
             archive=self.archive,
             sandbox=surroundings.sandbox(self.options, self.variables),
+            caching=surroundings.caching(self.options),
         )
 
     @cached_property

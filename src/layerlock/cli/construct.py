@@ -11,10 +11,13 @@ from layerlock.cli.settings import Kind, Settings
 from layerlock.events import Listener, Noted
 from layerlock.io.repository import Repository
 from layerlock.store.local import LocalStore
+from layerlock.workflows.caches import Substitutes, open_caches
 from layerlock.workflows.driver import GUEST, Bubblewrap, Docker, Driver, FirstThatWorks
 from layerlock.workflows.supplier import Elsewhere, OtherStore, StoreSupplier
 
 if TYPE_CHECKING:
+    from layerlock.cache.bring import Cache
+    from layerlock.io.http import Fetcher
     from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.fetch import Reach
@@ -29,7 +32,8 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
 
         return make_reach(settings)
 
-    supplier = StoreSupplier(store, reach, emit, _elsewhere(settings))
+    substitutes = _substitutes(settings)
+    supplier = StoreSupplier(store, reach, emit, _elsewhere(settings, substitutes))
 
     def find() -> Program:
         from layerlock.cli.reach import find_program  # noqa: PLC0415 - as above
@@ -57,10 +61,27 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
         guest=settings.guest or GUEST,
         keep_failed=settings.keep_failed,
         cancel=cancel or Event(),
+        substitutes=substitutes,
     )
 
 
-def _elsewhere(settings: Settings) -> Elsewhere | None:
+def _substitutes(settings: Settings) -> Substitutes | None:
+    """Give the binary caches; an archive rules them out as it does the network."""
+    if settings.caching == "none" or settings.archive is not None:
+        return None
+
+    def caches() -> tuple[Cache, ...]:
+        def fetcher() -> Fetcher:
+            from layerlock.cli.reach import make_reach  # noqa: PLC0415 - as above
+
+            return make_reach(settings).fetcher
+
+        return open_caches(settings.repository, fetcher, offline=settings.offline)
+
+    return Substitutes(caches, only=settings.caching == "only")
+
+
+def _elsewhere(settings: Settings, substitutes: Substitutes | None) -> Elsewhere | None:
     """Give what is looked at before the network; an archive also rules the network out."""
     if settings.archive is not None:
         from layerlock.reproduce.archive import Archive  # noqa: PLC0415 - only who has an archive loads it
@@ -68,7 +89,9 @@ def _elsewhere(settings: Settings) -> Elsewhere | None:
         archive = Archive(settings.archive)
         archive.check()
         return archive
-    return OtherStore(LocalStore(settings.other_store)) if settings.other_store is not None else None
+    if settings.other_store is not None:
+        return OtherStore(LocalStore(settings.other_store))
+    return substitutes
 
 
 def _sandbox(kind: Kind, bubblewrap: Sandbox, docker: Sandbox) -> Sandbox:

@@ -100,7 +100,7 @@ def _is_layer(call: Call, text: str) -> bool:
     except UsageError:
         # Zips and folders can be compared anywhere.
         return False
-    return text in repository.names("layers") or repository.lock_path(text).is_file()
+    return text in repository.targets() or repository.lock_path(text).is_file()
 
 
 def _files(call: Call, before: Path, after: Path) -> int:

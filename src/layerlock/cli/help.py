@@ -28,6 +28,7 @@ environment:
   LAYERLOCK_STORE                the store, where --store is not given
   LAYERLOCK_JOBS                 processes at once, where --jobs is not given
   LAYERLOCK_SANDBOX              bwrap, docker or auto, where --sandbox is not given
+  LAYERLOCK_CACHE_KEY            the private key of `cache push`, where --key is not given
   LAYERLOCK_TRACEBACK            if set, show where in the driver an unexpected error came from
   NO_COLOR                       if set, write without colours
   DOCKER_HOST, DOCKER_CONTEXT    the docker engine, as for the docker command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building
+from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.build import out_folder, tell_layer
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_layer
@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layer", metavar="LAYER", help="the layer to record")
     parser.add_argument("--out", metavar="DIR", help="where the zip goes; `dist` in the recipe repository")
     add_building(parser)
+    add_caching(parser)
 
 
 def run(call: Call) -> int:

@@ -19,7 +19,7 @@ HELP = Help(
     related=("show",),
 )
 
-KINDS = ("environment", "layer", "licences", "lock", "package", "runtime")
+KINDS = ("caches", "environment", "function", "layer", "licences", "lock", "package", "published", "runtime")
 """The kinds of documents; `model.schema.DOCUMENTS` has the same, and is slower to load."""
 
 

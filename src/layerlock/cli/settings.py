@@ -10,6 +10,9 @@ from typing import Literal
 Kind = Literal["auto", "bwrap", "docker"]
 """Which sandbox builds run in; `auto` is bubblewrap where it works, else docker."""
 
+Caching = Literal["use", "none", "only"]
+"""Whether outputs and sources come out of binary caches; `only`: nothing is built."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
@@ -32,3 +35,4 @@ class Settings:
     other_store: Path | None = None
     guest: Path | None = None
     sandbox: Kind = "auto"
+    caching: Caching = "use"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building
+from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.help import Help
 from layerlock.cli.targets import builds_of
 
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("name", metavar="NAME", help="a package, a layer, or a build as messages name it")
     add_building(parser)
+    add_caching(parser)
 
 
 def run(call: Call) -> int:

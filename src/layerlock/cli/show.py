@@ -49,11 +49,11 @@ def run(call: Call) -> int:
 
 def _listed(repository: Repository) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for name in repository.names("layers"):
+    for name in repository.targets():
         layer = repository.layer(name).layer
         rows.append(
             {
-                "kind": "layer",
+                "kind": "function" if name in repository.names("functions") else "layer",
                 "name": name,
                 "version": layer.runtime,
                 "summary": layer.summary,
@@ -78,7 +78,9 @@ def _as_text(rows: list[dict[str, Any]]) -> str:
     lines = table(cells, indent="  ").split("\n") if cells else []
     layers = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "layer"]
     packages = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "package"]
-    return "\n".join(["layers:", *(layers or ["  none"]), "packages:", *(packages or ["  none"])])
+    functions = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "function"]
+    shown = ["functions:", *functions] if functions else []
+    return "\n".join(["layers:", *(layers or ["  none"]), *shown, "packages:", *(packages or ["  none"])])
 
 
 def _resolved(driver: Driver, name: str) -> dict[str, Any]:
@@ -88,7 +90,8 @@ def _resolved(driver: Driver, name: str) -> dict[str, Any]:
     plan, pins, recorded = loaded.plan, loaded.pins, loaded.recorded
     repository = driver.repository
     if is_layer(repository, name):
-        about: dict[str, Any] = {"kind": "layer", "summary": repository.layer(name).layer.summary}
+        kind = "function" if name in repository.names("functions") else "layer"
+        about: dict[str, Any] = {"kind": kind, "summary": repository.layer(name).layer.summary}
     else:
         package = repository.package(name).package
         about = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from layerlock.cli.settings import Kind
+from layerlock.cli.settings import Caching, Kind
 from layerlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +76,18 @@ def sandbox(options: argparse.Namespace, variables: Mapping[str, str]) -> Kind:
             known: Kind = kind
             return known
     raise UsageError(f"LAYERLOCK_SANDBOX must be one of {', '.join(get_args(Kind))}, not {named!r}")
+
+
+def caching(options: argparse.Namespace) -> Caching:
+    """Give whether binary caches are asked.
+
+    Raises:
+        UsageError: they are ruled out, and nothing but them is allowed.
+    """
+    none, only = vars(options).get("no_cache", False), vars(options).get("cache_only", False)
+    if none and only:
+        raise UsageError("--no-cache and --cache-only do not go together")
+    return "none" if none else "only" if only else "use"
 
 
 def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:

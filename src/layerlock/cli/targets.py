@@ -1,4 +1,4 @@
-"""Names on the command line: which layer, package or derivation each means."""
+"""Names on the command line: which layer, function, package or derivation each means."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ _PARTS = ("tree", "zip", "smoke")
 
 
 def is_layer(repository: Repository, name: str) -> bool:
-    """Say whether a layer has this name."""
-    return name in repository.names("layers")
+    """Say whether a layer or a function has this name: what has a lock and becomes a zip."""
+    return name in repository.targets()
 
 
 def check_target(repository: Repository, name: str) -> None:
-    """Make sure that a layer or a package has this name.
+    """Make sure that a layer, a function or a package has this name.
 
     Raises:
         UsageError: none has; the nearest names are given.
     """
-    known = (*repository.names("layers"), *repository.names("packages"))
+    known = (*repository.targets(), *repository.names("packages"))
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "layerlock show lists what there is"
-        raise UsageError(f"there is no layer and no package `{name}` in {repository.root}", hint=hint)
+        raise UsageError(
+            f"there is no layer, no function and no package `{name}` in {repository.root}", hint=hint
+        )
 
 
 def check_layer(repository: Repository, name: str) -> None:
-    """Make sure that a layer has this name.
+    """Make sure that a layer or a function has this name.
 
     Raises:
         UsageError: none has.
     """
-    layers = repository.names("layers")
+    layers = repository.targets()
     if name in layers:
         return
     if name in repository.names("packages"):
-        hint = f"`{name}` is a package; only layers have locks"
+        hint = f"`{name}` is a package; only layers and functions have locks"
     else:
         near = difflib.get_close_matches(name, layers, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"layers: {', '.join(layers) or 'none'}"
@@ -56,10 +58,15 @@ def builds_of(repository: Repository, name: str) -> tuple[str, tuple[str, ...]]:
     Raises:
         UsageError: there is no such thing.
     """
-    layer, _, part = name.removeprefix("layer-").rpartition("-")
-    if name.startswith("layer-") and part in _PARTS and is_layer(repository, layer):
+    layer, _, part = name.partition("-")[2].rpartition("-")
+    if part in _PARTS and name in _derivations(repository, layer):
         return layer, (name,)
     check_target(repository, name)
     if is_layer(repository, name):
-        return name, tuple(f"layer-{name}-{part}" for part in _PARTS)
+        return name, _derivations(repository, name)
     return name, (name,)
+
+
+def _derivations(repository: Repository, name: str) -> tuple[str, ...]:
+    kind = "function" if name in repository.names("functions") else "layer"
+    return tuple(f"{kind}-{name}-{part}" for part in _PARTS) if is_layer(repository, name) else ()

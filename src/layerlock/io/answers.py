@@ -43,10 +43,14 @@ class Patience:
 
 
 class Failed(Exception):
-    """One attempt failed; `again` says whether the same address deserves another try, after `pause` seconds."""
+    """One attempt failed; `again` says whether the same address deserves another try, after `pause` seconds.
 
-    def __init__(self, why: str, *, again: bool, pause: float = 0.0) -> None:
+    `absent` says that the server answered, and has no such thing.
+    """
+
+    def __init__(self, why: str, *, again: bool, pause: float = 0.0, absent: bool = False) -> None:
         super().__init__(why)
+        self.absent = absent
         self.why = why
         self.again = again
         self.pause = pause
@@ -204,7 +208,7 @@ def refused(response: requests.Response) -> Failed:
     status = response.status_code
     why = f"the server answers {status} {response.reason or ''}".rstrip()
     pause = _seconds(response.headers.get("Retry-After", ""))
-    return Failed(why, again=status in _WORTH_ANOTHER_TRY, pause=pause)
+    return Failed(why, again=status in _WORTH_ANOTHER_TRY, pause=pause, absent=status in (404, 410))
 
 
 def _seconds(retry_after: str) -> float:

@@ -58,15 +58,19 @@ class Download:
 
 
 class AllFailed(FetchError):
-    """No address gave the bytes; `reasons` has each address (without credentials) with what went wrong there."""
+    """No address gave the bytes; `reasons` has each address (without credentials) with what went wrong there.
 
-    def __init__(self, name: str, reasons: tuple[tuple[str, str], ...]) -> None:
+    `absent` says that each of them answered, and has no such thing.
+    """
+
+    def __init__(self, name: str, reasons: tuple[tuple[str, str], ...], *, absent: bool = False) -> None:
         listed = "; ".join(f"{url}: {why}" for url, why in reasons) or "there is no address"
         super().__init__(
             f"{name} could not be fetched ({listed})",
             hint="check the network and the addresses, or add another address",
         )
         self.reasons = reasons
+        self.absent = absent
 
 
 class _WrongBytes(Exception):
@@ -134,11 +138,13 @@ class Fetcher:
         emit: Listener,
         name: str,
         permit: Permit | None = None,
+        limit: int = _LARGEST,
     ) -> Download:
         """Bring the bytes to the new file `dest`, from the first of `urls` that gives the right ones.
 
         `urls` is asked for the next address only when the one before has failed. `sha256` (hexadecimal) and `size`
-        are checked where they are given. `permit` is for servers that ask who is there.
+        are checked where they are given; without a size no more than `limit` bytes are taken. `permit` is for servers
+        that ask who is there.
 
         Raises AllFailed; HashMismatch where other bytes arrived and no
         address gave the pinned ones; StoreError and DiskFull. After an error `dest` does not exist.
@@ -147,7 +153,7 @@ class Fetcher:
         with storing(f"write {dest}"):
             partial = _Partial(dest)
         try:
-            found = self._from_any(urls, partial, sha256, size, emit, name, permit)
+            found = self._from_any(urls, partial, sha256, size, emit, name, permit, limit)
         except BaseException:
             dest.unlink(missing_ok=True)
             raise
@@ -177,7 +183,7 @@ class Fetcher:
         try:
             return self._patiently(attempt, lambda _: None)
         except Failed as error:
-            raise AllFailed(redact(url), ((redact(url), error.why),)) from None
+            raise AllFailed(redact(url), ((redact(url), error.why),), absent=error.absent) from None
 
     def post(self, url: str, body: bytes, *, limit: int) -> bytes:
         """Post JSON to `url`, and return what it gives, at most `limit` bytes. Raises AllFailed."""
@@ -227,8 +233,10 @@ class Fetcher:
         emit: Listener,
         name: str,
         permit: Permit | None,
+        limit: int,
     ) -> Download:
         reasons: list[tuple[str, str]] = []
+        absent: list[bool] = []
         actual = ""
         for url in urls:
             shown = redact(url)
@@ -242,7 +250,7 @@ class Fetcher:
                 emit(FetchRetried(name=name, url=shown, reason=why))
 
             def attempt(url: str = url) -> None:
-                self._into(url, partial, size, emit, name, permit)
+                self._into(url, partial, size, emit, name, permit, limit)
                 if sha256 is not None and partial.sha256 != sha256:
                     raise _WrongBytes(partial.sha256)
 
@@ -250,6 +258,7 @@ class Fetcher:
                 self._patiently(attempt, again)
             except Failed as error:
                 reasons.append((shown, error.why))
+                absent.append(error.absent)
             except _WrongBytes as error:
                 actual = actual or error.actual
                 reasons.append((shown, f"it gives other bytes, of sha256 {error.actual}"))
@@ -261,7 +270,7 @@ class Fetcher:
                 f"{name} has the sha256 {actual}; pinned is {sha256} ({listed})",
                 hint="find out why the bytes changed before pinning others",
             )
-        raise AllFailed(name, tuple(reasons))
+        raise AllFailed(name, tuple(reasons), absent=bool(absent) and all(absent))
 
     def _patiently(self, attempt: Callable[[], T], again: Callable[[str], None]) -> T:
         pause = self._patience.pause
@@ -305,6 +314,7 @@ class Fetcher:
         emit: Listener,
         name: str,
         permit: Permit | None,
+        limit: int,
     ) -> None:
         """Make one attempt to complete `partial`."""
         headers = {}
@@ -334,7 +344,7 @@ class Fetcher:
                     last = time.monotonic()
                     emit(FetchProgressed(name=name, done=partial.size, size=size))
 
-            self._asker.receive(response, take, lambda: partial.size, _LARGEST if size is None else size)
+            self._asker.receive(response, take, lambda: partial.size, limit if size is None else size)
         if size is not None and partial.size < size:
             raise Failed(f"it ends after {partial.size} of {size} bytes", again=True)
 

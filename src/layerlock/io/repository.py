@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from layerlock.errors import HashMismatch, InvalidRecipe, Location, UsageError
 from layerlock.io.documents import locate, read_record, read_table
+from layerlock.model.function import FunctionRecipe
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
@@ -69,20 +70,42 @@ class Repository:
         return self._read("runtimes", name, RuntimeRecipe, "runtime")
 
     def layer(self, name: str) -> LayerRecipe:
-        """Read the recipe of a layer."""
-        return self._read("layers", name, LayerRecipe, "layer")
+        """Read the recipe of a layer, or of a function as the layer that it is assembled like.
+
+        Raises:
+            InvalidRecipe: a layer and a function have the same name.
+        """
+        if name not in self.names("functions"):
+            return self._read("layers", name, LayerRecipe, "layer")
+        if name in self.names("layers"):
+            raise InvalidRecipe(
+                f"`{name}` is a layer and a function; their locks would be one file",
+                hint="rename one of them",
+                location=self.locate("functions", name, "function.name"),
+            )
+        return self.function(name).as_layer()
+
+    def function(self, name: str) -> FunctionRecipe:
+        """Read the recipe of a function."""
+        return self._read("functions", name, FunctionRecipe, "function")
+
+    def targets(self) -> tuple[str, ...]:
+        """List the layers and functions: what has a lock and becomes a zip."""
+        return tuple(sorted({*self.names("layers"), *self.names("functions")}))
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """List what there is of `packages`, `environments`, `runtimes` or `layers`."""
+        """List what there is of `packages`, `environments`, `runtimes`, `layers` or `functions`."""
         found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
         return tuple(sorted(name for name in found if not name.endswith(PINS.get(kind, ()))))
 
     def recipe_file(self, kind: str, name: str) -> str:
-        """Give a recipe's place from the top of the repository."""
+        """Give a recipe's place from the top of the repository; a function's may be asked for as a layer's."""
+        if kind == "layers" and name in self.names("functions"):
+            kind = "functions"
         return f"recipes/{kind}/{name}.toml"
 
     def locate(self, kind: str, name: str, dotted: str) -> Location:
-        """Find the line of a key of a recipe."""
+        """Find the line of a key of a recipe; a function's keys may be asked for as a layer's."""
         shown = self.recipe_file(kind, name)
         found = re.match(r"sources\[(\d+)\]", dotted) if kind == "packages" else None
         kept = self._kept.get((kind, name)) if found else None
@@ -93,6 +116,11 @@ class Repository:
             number = int(found[1]) - len(kept.sources)
             line = None if place.line is None else place.line + 1 + number
             return replace(place, line=line, path=f"resolved.wheels[{number}]")
+        if kind == "layers" and shown.startswith("recipes/functions/"):
+            for mine, theirs in (("layer.with", "function.layers"), ("layer.", "function.")):
+                if dotted.startswith(mine):
+                    dotted = theirs + dotted.removeprefix(mine)
+                    break
         return locate(self.root / shown, shown, dotted)
 
     def lock_path(self, layer: str) -> Path:

@@ -81,3 +81,12 @@ def _report(output: Path) -> Mapping[str, Any]:
             f"the report in {output} cannot be read: {error}", hint="run: layerlock verify"
         ) from error
     return report
+
+
+def unzipped_size(tree_output: Path) -> int:
+    """Give the bytes of a layer's files, as its assembly reported them.
+
+    Raises:
+        StoreError: the report is not there or not readable.
+    """
+    return int(_report(tree_output)["unzipped"])

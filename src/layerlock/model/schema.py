@@ -13,26 +13,32 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from layerlock.model.caches import Caches
 from layerlock.model.decode import Quantity, Text, annotations_of, required
+from layerlock.model.function import FunctionRecipe
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.licences import LicencePolicy
 from layerlock.model.lock import Lock
+from layerlock.model.published import Published
 from layerlock.model.recipe import EnvironmentRecipe, PackageRecipe
 from layerlock.model.runtime import RuntimeRecipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: Mapping[str, type] = types.MappingProxyType(
     {
+        "caches": Caches,
         "environment": EnvironmentRecipe,
+        "function": FunctionRecipe,
         "layer": LayerRecipe,
         "licences": LicencePolicy,
         "lock": Lock,
         "package": PackageRecipe,
+        "published": Published,
         "runtime": RuntimeRecipe,
     }
 )
 """Every kind of document and its record."""
-LAID_OVER = frozenset({"package", "layer"})
+LAID_OVER = frozenset({"function", "layer", "package"})
 """The kinds whose `base` names a document that the tables are laid over."""
 
 Schema = dict[str, Any]

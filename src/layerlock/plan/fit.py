@@ -143,6 +143,7 @@ def _place(recipes: Recipes, derivation: Derivation, part: str) -> Location | No
     name = derivation.name
     if name.startswith("environment-"):
         return recipes.locate("environments", name.removeprefix("environment-"), part)
-    if name.startswith("layer-"):
-        return recipes.locate("layers", name.removeprefix("layer-").rpartition("-")[0], part)
+    for kind in ("layer", "function"):
+        if name.startswith(f"{kind}-"):
+            return recipes.locate(f"{kind}s", name.removeprefix(f"{kind}-").rpartition("-")[0], part)
     return recipes.locate("packages", name, _LABELS.get(part, part))

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from layerlock.errors import InvalidRecipe, UsageError
 from layerlock.model.derivation import Derivation
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import LockedFile, LockedSource
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, ScriptBuild, Source
 from layerlock.model.recipes import GuestCode, Recipes
-from layerlock.plan import images, layers, packages, requirements, stack, wheels
+from layerlock.plan import functions, images, layers, packages, requirements, stack, wheels
 
 T = TypeVar("T")
 
@@ -104,12 +105,15 @@ def closure_of_package(recipes: Recipes, name: str) -> Closure:
 
 
 def plan_layer(recipes: Recipes, layer: str, code: GuestCode, pins: Mapping[str, LockedSource]) -> Plan:
-    """Plan a layer: its tree, its zip and its smoke tests, with all that they need."""
+    """Plan a layer or a function: its tree, its zip and its smoke tests, with all that they need."""
     recipe = recipes.layer(layer)
     below = _derivations(recipes, closure_of_layer(recipes, layer), code, pins)
+    trees = tuple(layers.tree(other, recipes, code) for other in stack.beneath(recipe, recipes))
+    if isinstance(recipe, FunctionLayer):
+        return _plan((*below, *trees, *functions.derivations(recipe, recipes, code)))
     merged = layers.merged(recipe, recipes, code)
     top = (
-        *(layers.tree(other, recipes, code) for other in stack.beneath(recipe, recipes)),
+        *trees,
         layers.tree(recipe, recipes, code),
         layers.archive(recipe, recipes, code),
         *((merged,) if merged is not None else ()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from layerlock.errors import InvalidRecipe, LayersOverlap, UsageError
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import PackageRecipe
 from layerlock.model.recipes import Recipes
@@ -54,7 +55,8 @@ def _gather(
 
 def _check_count(recipe: LayerRecipe, stack: tuple[LayerRecipe, ...], recipes: Recipes) -> None:
     limit = recipes.runtime(recipe.layer.runtime).limits.layers
-    if len(stack) > limit:
+    counted = len(stack) - isinstance(recipe, FunctionLayer)
+    if counted > limit:
         names = ", ".join(layer.name for layer in stack)
         raise InvalidRecipe(
             f"`{recipe.name}` is used with {len(stack) - 1} other layers ({names}); a function has at most {limit}",

@@ -79,7 +79,8 @@ class Revision:
         own = {pin.path for pin in past.lock.sources if isinstance(pin, LockedPath)}
         files = self.history.files_at(self.commit, (*_FOLDERS, *sorted(own)))
         recipe = f"recipes/layers/{past.layer}.toml"
-        if all(file.path != recipe for file in files):
+        function = f"recipes/functions/{past.layer}.toml"
+        if all(file.path not in (recipe, function) for file in files):
             raise NoHistory(
                 f"{self.name} has no layer `{past.layer}` ({recipe})",
                 hint=f"revisions that locked it: layerlock history {past.layer}",

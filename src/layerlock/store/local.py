@@ -147,15 +147,18 @@ class LocalStore:
             )
         return path
 
-    def add_tree(self, path: Path, name: str) -> StoredTree:
+    def add_tree(self, path: Path, name: str, expected: str = "") -> StoredTree:
         """Move the directory `path`, which stands inside a scratch, into the store; normalised and hashed.
 
-        If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets.
+        If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets, and
+        HashMismatch where the tree is not the `expected` one (SRI); nothing is kept then.
         """
         with storing(f"store the tree of {name}"):
             self._make()
             normalise(path, MTIME)
             digest = nar_digest(path)
+            if expected and digest.sri != expected:
+                raise HashMismatch(f"the tree of {name} has the hash {digest.sri}; {expected} is wanted")
             hexadecimal = unsri(digest.sri)
             keep = Keep(trees=frozenset({digest.sri}))
             with exclusive(self.layout.lock("tree", hexadecimal)):

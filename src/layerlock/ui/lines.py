@@ -20,6 +20,7 @@ from layerlock.events import (
     FetchStarted,
     Noted,
     PlanMade,
+    Sent,
     Waiting,
     Warned,
 )
@@ -65,6 +66,9 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
             return Line(
                 word="fetched", text=f"{name} ({size(total)} in {duration(seconds)})", importance="done"
             )
+        case Sent(to=to, size=total, seconds=seconds):
+            text = f"{name} to {printable(to)} ({size(total)} in {duration(seconds)})"
+            return Line(word="sent", text=text, importance="done")
         case BuildStarted():
             return Line(word="build", text=name, importance="start")
         case BuildStep(step=step):

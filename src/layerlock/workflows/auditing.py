@@ -20,7 +20,7 @@ from layerlock.io.lockfile import read_lock
 from layerlock.layer.result import read_zip
 from layerlock.model.findings import Finding
 from layerlock.model.lock import Lock, LockedSource
-from layerlock.plan import layers as names
+from layerlock.plan.functions import names_of
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import deb_pin
@@ -268,8 +268,8 @@ def _journal(driver: Driver, choice: Choice) -> Journal | None:
 
 
 def _contents(subject: Subject) -> Contents | None:
-    name = subject.name
-    tree, zipped = subject.output(names.tree_name(name)), subject.output(names.zip_name(name))
+    name, names = subject.name, names_of(subject.recipe)
+    tree, zipped = subject.output(names.tree), subject.output(names.zip)
     if tree is None or zipped is None or subject.plan is None:
         return None
     built = read_zip(name, zipped, tree)

@@ -19,14 +19,18 @@ from layerlock.io.lockfile import read_lock
 from layerlock.layer.result import LayerZip, check_size, read_zip
 from layerlock.layer.wheels import name_wheel
 from layerlock.model.derivation import GuestRun, Realisation
+from layerlock.model.function import FunctionLayer
 from layerlock.model.lock import Lock, LockedFile, LockedSource, RecordedZip
 from layerlock.plan import layers
+from layerlock.plan.functions import names_of
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
+from layerlock.plan.stack import beneath
 from layerlock.store.keep import Keep
 from layerlock.workflows import keeping
 from layerlock.workflows.documents import write_provenance
 from layerlock.workflows.driver import Driver
+from layerlock.workflows.fitting import check_function
 from layerlock.workflows.keeping import kept, needed
 from layerlock.workflows.locking import write_record
 from layerlock.workflows.planning import load, load_layer, load_package, recorded
@@ -49,6 +53,7 @@ class LayerBuilt:
     confirmed: bool
     lock: Path
     report: Mapping[str, object]
+    notes: tuple[str, ...] = ()
 
 
 def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
@@ -60,11 +65,13 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         LayerlockError: a fetch, a build, a check or a smoke test failed.
     """
     lock, plan, pins = load_layer(driver, layer)
-    targets = (layers.tree_name(layer), layers.zip_name(layer), layers.smoke_name(layer))
+    recipe = driver.repository.layer(layer)
+    names = names_of(recipe)
+    targets = (*names.all, *(layers.tree_name(below.name) for below in beneath(recipe, driver.repository)))
     with kept(driver, lock), _hinting(driver, layer):
-        made = _realise(driver, plan, targets, pins, recorded(lock))
+        made = realise_targets(driver, plan, targets, pins, recorded(lock))
     built = _delivered(driver, lock, made, out)
-    outputs = {name: made[name].output for name in targets[:2]}
+    outputs = {name: made[name].output for name in (names.tree, names.zip)}
     write_provenance(driver, lock, plan, built.path, built.sha256, outputs)
     return built
 
@@ -77,13 +84,14 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
     with kept(driver, lock), _hinting(driver, layer):
-        made = _realise(driver, plan, tuple(plan.planned), pins, recorded(lock))
+        # Out of a cache comes only what the lock records already: what is recorded newly was built here.
+        made = realise_targets(driver, plan, tuple(plan.planned), pins, recorded(lock), confirmed=True)
     built = _delivered(driver, lock, made, out)
     record = RecordedZip(
         sha256=built.sha256,
         size=built.size,
         unzipped=built.unzipped,
-        tree=made[layers.tree_name(layer)].output,
+        tree=made[names_of(driver.repository.layer(layer)).tree].output,
     )
     lock = write_record(driver, lock, made, record)
     write_provenance(driver, lock, plan, built.path, built.sha256, {})
@@ -104,6 +112,8 @@ def _hinting(driver: Driver, layer: str) -> Iterator[None]:
 def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSource]) -> LayerZip:
     """Build everything that a lock records, and hold each output against its record; give the zip.
 
+    No cache is asked for outputs: that they can be made again is what is to be seen.
+
     Raises:
         NotReproducible: an output is not the one that the lock records.
         LayerlockError: a fetch or a build failed.
@@ -111,7 +121,7 @@ def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSou
     # The smoke tests record nothing: how long they took is no part of the layer.
     targets = tuple(name for name in plan.planned if name in recorded(lock))
     with driver.store.pin(needed(lock, driver.store)):
-        made = _realise(driver, plan, targets, pins, recorded(lock))
+        made = realise_targets(replace(driver, substitutes=None), plan, targets, pins, recorded(lock))
     return _zip(driver, lock.layer, made)
 
 
@@ -124,6 +134,7 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
     recipe = driver.repository.layer(layer)
     runtime = driver.repository.runtime(recipe.layer.runtime)
     check_size(zipped, recipe, runtime)
+    notes = (check_function(driver, recipe, zipped, made),) if isinstance(recipe, FunctionLayer) else ()
     return LayerBuilt(
         layer=layer,
         path=deliver(zipped, out, driver),
@@ -135,15 +146,22 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
         confirmed=lock.zip is not None,
         lock=driver.repository.lock_path(layer),
         report=zipped.report,
+        notes=notes,
     )
 
 
 def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
     """Build one package; give its realisation and its place in the store."""
     loaded = load_package(driver, name)
-    pins = _complete(driver, name, loaded.pins)
     with driver.store.pin(Keep()):
-        made = _realise(driver, loaded.plan, (name,), pins, loaded.recorded)[name]
+        made = realise_targets(
+            driver,
+            loaded.plan,
+            (name,),
+            loaded.pins,
+            loaded.recorded,
+            complete=lambda: _complete(driver, name, loaded.pins),
+        )[name]
     return made, driver.store.held_tree(made.output)
 
 
@@ -154,7 +172,7 @@ def fetch_all(driver: Driver, name: str) -> int:
     pins = _complete(driver, name, load(driver, name).pins)
     works: list[Callable[[], object]] = [partial(driver.supplier.fetch, pin) for pin in pins.values()]
     with ExitStack() as stack:
-        if name in driver.repository.names("layers"):
+        if name in driver.repository.targets():
             stack.enter_context(kept(driver, read_lock(driver.repository.lock_path(name), name)))
         else:
             stack.enter_context(driver.store.pin(keeping.sources(pins.values())))
@@ -178,7 +196,7 @@ def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[
     pins = _complete(driver, name, loaded.pins)
     needed = tuple(item.name for item in derivation.inputs)
     with driver.store.pin(Keep()), driver.store.scratch(f"shell-{derivation_name}") as scratch:
-        made = _realise(driver, loaded.plan, needed, pins, loaded.recorded)
+        made = realise_targets(driver, loaded.plan, needed, pins, loaded.recorded)
         staged = stage(
             derivation,
             derivation.action,
@@ -194,7 +212,7 @@ def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[
 
 def _complete(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Mapping[str, LockedSource]:
     """Pin what no lock holds, for this run: a package that is in no layer yet can be built all the same."""
-    if name in driver.repository.names("layers"):
+    if name in driver.repository.targets():
         return pins
     closure = closure_of_package(driver.repository, name)
     missing = [
@@ -204,22 +222,38 @@ def _complete(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Ma
     return {**pins, **{pin.key: pin for pin in pinned}}
 
 
-def _realise(
+def realise_targets(
     driver: Driver,
     plan: Plan,
     targets: tuple[str, ...],
     pins: Mapping[str, LockedSource],
     outputs: Mapping[str, str],
+    *,
+    confirmed: bool = False,
+    complete: Callable[[], Mapping[str, LockedSource]] | None = None,
 ) -> Mapping[str, Realisation]:
-    """Realise targets; where all of them are in the store, what builds is not even loaded."""
+    """Realise targets: out of the store, else out of a cache, else by building.
+
+    Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
+    gives only what the lock records. `complete` gives all pins where `pins` lacks some, once something has to be built.
+    """
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
     driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))
     made = {name: found for name, found in made.items() if driver.store.tree(found.output) is not None}
     if all(name in made for name in targets):
         return made
+    if driver.substitutes is not None:
+        made |= driver.substitutes.outputs(
+            plan, targets, made, outputs, driver.store, driver.emit, confirmed=confirmed
+        )
+        if all(name in made for name in targets):
+            return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
 
+    if complete is not None:
+        pins = complete()
+        driver.store.hold(keeping.sources(pins.values()))
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
@@ -241,9 +275,9 @@ def _wheels(driver: Driver, plan: Plan, pins: Mapping[str, LockedSource]) -> dic
 
 
 def _zip(driver: Driver, layer: str, made: Mapping[str, Realisation]) -> LayerZip:
-    name, tree = layers.zip_name(layer), layers.tree_name(layer)
+    names = names_of(driver.repository.layer(layer))
     zipped = read_zip(
-        layer, driver.store.held_tree(made[name].output), driver.store.held_tree(made[tree].output)
+        layer, driver.store.held_tree(made[names.zip].output), driver.store.held_tree(made[names.tree].output)
     )
     for warning in zipped.warnings:
         driver.emit(Warned(name=layer, message=warning))

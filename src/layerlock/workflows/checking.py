@@ -18,7 +18,7 @@ from layerlock.io.atomic import remove_tree
 from layerlock.io.entries import open_holding
 from layerlock.model.derivation import Derivation, GuestRun, Realisation
 from layerlock.model.lock import LockedFile
-from layerlock.plan import layers
+from layerlock.plan.functions import SMOKES
 from layerlock.reproduce.compare import Comparison, compare
 from layerlock.reproduce.judging import Judged, Standing, judge
 from layerlock.reproduce.seeding import seed
@@ -144,7 +144,7 @@ def check(driver: Driver, target: str, asked: Asked, variables: Mapping[str, str
 
 def _chosen(loaded: Loaded, target: str, names: Sequence[str]) -> tuple[Derivation, ...]:
     """Give the derivations to check, in build order. What smoke tests leave is how long they took: not those."""
-    able = [d for d in loaded.plan.derivations if d.name != layers.smoke_name(target)]
+    able = [d for d in loaded.plan.derivations if not SMOKES.fullmatch(d.name)]
     unknown = sorted({*names} - {d.name for d in able})
     if unknown:
         raise UsageError(

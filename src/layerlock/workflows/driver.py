@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.debian_sources import SourcePackage
+    from layerlock.workflows.caches import Substitutes
 
 T = TypeVar("T")
 
@@ -174,6 +175,7 @@ class Driver:
     """The repository, the store, and everything that a verb may be told on the command line.
 
     `guest` is the folder of the guest code that builds run: the driver's own, or that of a past revision.
+    `substitutes` are the caches that outputs are looked for in before they are built.
     """
 
     repository: Repository
@@ -186,6 +188,7 @@ class Driver:
     guest: Path = GUEST
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
+    substitutes: Substitutes | None = None
 
     @property
     def workshop(self) -> Workshop:

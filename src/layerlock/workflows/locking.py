@@ -22,8 +22,8 @@ from layerlock.model.lock import (
     SignedIndex,
 )
 from layerlock.model.recipe import EnvironmentRecipe
-from layerlock.plan import layers
 from layerlock.plan.fit import mismatch, parts
+from layerlock.plan.functions import names_of
 from layerlock.plan.images import lacks_pins, layer_pins, pinned_image
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Closure, Plan, closure_of_layer, plan_layer
@@ -84,7 +84,9 @@ def lock_layer(
         version=VERSION,
         layer=layer,
         indexes=indexes,
-        zip=previous.zip if previous and _same(previous, plan, layers.zip_name(layer)) else None,
+        zip=previous.zip
+        if previous and _same(previous, plan, names_of(repository.layer(layer)).zip)
+        else None,
         sources=tuple(pins.values()),
         derivations=tuple(_lock_derivation(name, plan, previous) for name in plan.planned),
     )
@@ -94,7 +96,7 @@ def lock_layer(
 
 def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zipped: RecordedZip) -> Lock:
     """Write the outputs of all derivations, and the zip, into the lock."""
-    smoke = layers.smoke_name(lock.layer)
+    smoke = names_of(driver.repository.layer(lock.layer)).smoke
     missing = [d.name for d in lock.derivations if d.name not in made and d.name != smoke]
     if missing:
         raise UsageError(f"not everything is built that the lock names: {', '.join(missing)}")
@@ -190,7 +192,7 @@ def _check_other_locks(
     """Refuse a source that another layer's lock pins to other bytes."""
     for path in sorted((repository.root / "lockfiles").glob("*.lock")):
         other = path.name.removesuffix(".lock")
-        if other in {layer, *together} or other not in repository.names("layers"):
+        if other in {layer, *together} or other not in repository.targets():
             continue
         for pin in read_lock(path, other).sources:
             mine = pins.get(pin.key)

@@ -42,7 +42,7 @@ def load(driver: Driver, name: str) -> Loaded:
         StaleLock: a layer has no lock, or the recipes do not fit it.
         UsageError: there is no such recipe.
     """
-    if name in driver.repository.names("layers"):
+    if name in driver.repository.targets():
         lock, plan, pins = load_layer(driver, name)
         return Loaded(plan=plan, pins=pins, recorded=recorded(lock))
     return load_package(driver, name)
@@ -74,7 +74,7 @@ def load_package(driver: Driver, name: str) -> Loaded:
     repository = driver.repository
     closure = closure_of_package(repository, name)
     check_patches(repository, closure)
-    paths = {layer: repository.lock_path(layer) for layer in repository.names("layers")}
+    paths = {layer: repository.lock_path(layer) for layer in repository.targets()}
     locks = [read_lock(path, layer) for layer, path in paths.items() if path.is_file()]
     held = {pin.key: pin for lock in locks for pin in lock.sources}
     pins: dict[str, LockedSource] = {

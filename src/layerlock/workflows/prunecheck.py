@@ -22,9 +22,10 @@ from layerlock.errors import (
     UsageError,
 )
 from layerlock.events import Noted
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe, PruneRule
 from layerlock.model.lock import LockedSource
-from layerlock.plan import layers
+from layerlock.plan.functions import names_of
 from layerlock.plan.resolve import Plan, plan_layer
 from layerlock.reproduce.bisect import causes, minimise
 from layerlock.workflows import keeping
@@ -219,9 +220,12 @@ class _Search:
         done = known(plan, driver.store, same)
         driver.store.hold(keeping.outputs(done.values()) | keeping.sources(self.pins.values()))
         done = {key: made for key, made in done.items() if driver.store.tree(made.output) is not None}
-        target = layers.smoke_name(name)
+        names = names_of(driver.repository.layer(name))
+        target = names.smoke
         if not tests:
-            target = next(item.name for item in plan[target].inputs if item.mount == "/opt")
+            # What lies at /opt is the layer with those that it is used with; a function is assembled by itself.
+            opt = (item.name for item in plan[target].inputs if item.mount == "/opt")
+            target = names.tree if isinstance(self.recipe, FunctionLayer) else next(opt)
         if target in done:
             return None
         supply = Supply(pins=self.pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)

@@ -149,7 +149,9 @@ def _restore_for(driver: Driver, progress: _Progress) -> None:
 
 def _named_after(removed: Mapping[Path, Damage], layer: str) -> list[Path]:
     """Give the entries whose names say that they belong to a layer: all that is known where its lock is lost."""
-    return [path for path in removed if path.name[64:].startswith(f"-layer-{layer}-")]
+    return [
+        path for path in removed if path.name[64:].startswith((f"-layer-{layer}-", f"-function-{layer}-"))
+    ]
 
 
 def _needs(driver: Driver, lock: Lock, removed: Mapping[Path, Damage]) -> dict[Path, _Need]:

@@ -11,8 +11,9 @@ from layerlock.errors import NotReproducible, StaleLock, UsageError
 from layerlock.events import Noted
 from layerlock.io.lockfile import parse_lock
 from layerlock.layer.result import LayerZip
+from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock, LockedPath, LockedSource
-from layerlock.plan import layers
+from layerlock.plan.functions import names_of
 from layerlock.plan.resolve import Plan
 from layerlock.reproduce.archive import Archive
 from layerlock.reproduce.manifest import Manifest
@@ -211,7 +212,7 @@ def _compare(found: Fitting, originals: LocalStore | None, out: Path | None) -> 
         if difference is None:
             raise
     else:
-        difference = _of_zip(lock, zipped)
+        difference = _of_zip(driver.repository.layer(lock.layer), lock, zipped)
         if out is not None:
             deliver(zipped, out, driver)
     now = _outputs(driver.store, plan)
@@ -250,10 +251,10 @@ def _first(
     return None
 
 
-def _of_zip(lock: Lock, zipped: LayerZip) -> Difference | None:
+def _of_zip(recipe: LayerRecipe, lock: Lock, zipped: LayerZip) -> Difference | None:
     """Compare the zip: where all outputs are the recorded ones, only a lock that was tampered with states another."""
     if lock.zip is None or lock.zip.sha256 == zipped.sha256:
         return None
     return Difference(
-        name=layers.zip_name(lock.layer), recorded=lock.zip.sha256, found=zipped.sha256, rebuilt=zipped.path
+        name=names_of(recipe).zip, recorded=lock.zip.sha256, found=zipped.sha256, rebuilt=zipped.path
     )

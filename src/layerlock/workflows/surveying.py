@@ -26,7 +26,7 @@ from layerlock.layer.result import read_zip
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock
 from layerlock.model.runtime import RuntimeRecipe
-from layerlock.plan.layers import tree_name, zip_name
+from layerlock.plan.functions import names_of
 from layerlock.plan.resolve import Plan
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Driver
@@ -73,12 +73,16 @@ def read_zip_file(driver: Driver, path: Path, *, traces: bool = False) -> Read:
 def lock_of(driver: Driver, path: Path) -> Lock | None:
     """Give the lock that records a zip with these bytes, or whose plan was built to them here."""
     sha256 = file_sha256(path)
-    for layer in driver.repository.names("layers"):
+    for layer in driver.repository.targets():
         place = driver.repository.lock_path(layer)
         if not place.is_file():
             continue
         lock = read_lock(place, layer)
-        if sha256 == (lock.zip.sha256 if lock.zip is not None else _built_zip(driver.store, lock)):
+        if sha256 == (
+            lock.zip.sha256
+            if lock.zip is not None
+            else _built_zip(driver.store, driver.repository.layer(layer), lock)
+        ):
             return lock
     return None
 
@@ -239,8 +243,9 @@ def _known_platform(repository: Repository, python: str, architecture: str) -> P
 
 def _read(driver: Driver, lock: Lock, plan: Plan, path: Path | None, traces: bool) -> Read:
     recipe = driver.repository.layer(lock.layer)
-    tree = output(driver.store, plan, tree_name(lock.layer))
-    zipped = output(driver.store, plan, zip_name(lock.layer))
+    names = names_of(recipe)
+    tree = output(driver.store, plan, names.tree)
+    zipped = output(driver.store, plan, names.zip)
     if tree is None or zipped is None:
         raise NotBuilt(f"the layer {lock.layer} is not built here", hint=f"run: layerlock build {lock.layer}")
     built = read_zip(lock.layer, zipped, tree)
@@ -250,9 +255,10 @@ def _read(driver: Driver, lock: Lock, plan: Plan, path: Path | None, traces: boo
     return Read(survey=make(), recipe=recipe, lock=lock, plan=plan)
 
 
-def _built_zip(store: LocalStore, lock: Lock) -> str | None:
+def _built_zip(store: LocalStore, recipe: LayerRecipe, lock: Lock) -> str | None:
     """Give the sha256 of the zip that was built of an unrecorded lock."""
-    zipped, tree = lock.derivation(zip_name(lock.layer)), lock.derivation(tree_name(lock.layer))
+    names = names_of(recipe)
+    zipped, tree = lock.derivation(names.zip), lock.derivation(names.tree)
     places = [
         store.tree(made.output)
         for made in (store.planned(each.planned) for each in (zipped, tree) if each is not None)
@@ -291,7 +297,7 @@ def _past_packages(store: LocalStore, lock: Lock) -> Iterator[Shipped]:
         if (
             derivation.output is None
             or tree is None
-            or derivation.name.startswith(("layer-", "environment-"))
+            or derivation.name.startswith(("layer-", "function-", "environment-"))
         ):
             continue
         yield Shipped(

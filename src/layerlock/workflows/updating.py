@@ -100,7 +100,7 @@ def update(driver: Driver, name: str, reach: Callable[[], Reach], *, to: str = "
 def users(repository: Repository, kind: str, name: str) -> tuple[str, ...]:
     """Give the layers with a lock that need a package or an environment."""
     found = []
-    for layer in repository.names("layers"):
+    for layer in repository.targets():
         if repository.lock_path(layer).is_file():
             closure = closure_of_layer(repository, layer)
             recipes = closure.packages if kind == "packages" else closure.environments

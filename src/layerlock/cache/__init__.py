@@ -1,0 +1,1 @@
+"""The remote binary cache: signed realisations, and trees and files by content."""

@@ -1,0 +1,92 @@
+"""A cache in a folder: on this machine, or on a file system that several machines share."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from layerlock.cache.place import TooLarge, Unreachable
+from layerlock.io.atomic import fsync_directory, write_all
+
+_FOLDERS: Final = ("closures", "trees", "files")
+
+
+class Folder:
+    """Objects as files; an object is written beside its place, synced and renamed."""
+
+    remote = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.address = str(root)
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """Give a small object."""
+        try:
+            with (self._root / key).open("rb") as file:
+                data = file.read(limit + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._failed("read", error) from error
+        if len(data) > limit:
+            raise TooLarge(f"it has more than {limit} bytes")
+        return data
+
+    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
+        """Give the object's own file: what is in it is held against its hash wherever it stands."""
+        del dest
+        path = self._root / key
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._failed("read", error) from error
+        if size > limit:
+            raise TooLarge(f"it has {size} bytes, more than the {limit} that there may be")
+        return path
+
+    def write(self, key: str, pieces: Iterator[bytes]) -> int:
+        """Write an object."""
+        path = self._root / key
+        size = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.parent / f".{secrets.token_hex(8)}.part"
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                try:
+                    for piece in pieces:
+                        write_all(descriptor, piece)
+                        size += len(piece)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            fsync_directory(path.parent)
+        except OSError as error:
+            raise self._failed("written", error) from error
+        return size
+
+    def present(self, keys: Collection[str]) -> frozenset[str]:
+        """Say which keys are there."""
+        return frozenset(key for key in keys if (self._root / key).is_file())
+
+    def listing(self) -> Iterator[str]:
+        """List everything; what a killed pusher left half-written is none of it."""
+        for folder in _FOLDERS:
+            place = self._root / folder
+            if place.is_dir():
+                names = sorted(path.name for path in place.iterdir() if not path.name.startswith("."))
+                yield from (f"{folder}/{name}" for name in names)
+
+    def _failed(self, what: str, error: OSError) -> Unreachable:
+        about = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+        return Unreachable(f"the cache {self._root} cannot be {what}: {about}")

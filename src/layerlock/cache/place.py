@@ -1,0 +1,58 @@
+"""What the kinds of caches have in common: objects by key, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from layerlock.errors import FetchError
+
+
+class Unreachable(FetchError):
+    """A cache does not answer, or refuses, or breaks off: nothing is known of the object. No build ends with it."""
+
+
+class TooLarge(Exception):
+    """An object is larger than it may be; the text says by how much."""
+
+
+class Place(Protocol):
+    """Where a cache keeps its objects. Safe for several threads.
+
+    Every method raises Unreachable. `address` is for people, and holds no credentials.
+    """
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether it takes a network to reach it."""
+        ...
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """Give a small object; None where there is none. Raises TooLarge."""
+        ...
+
+    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
+        """Bring an object to the new file `dest`, resumed where it was cut; None where there is none.
+
+        A place on this machine may give its own file instead. Raises TooLarge past `limit` bytes.
+        """
+        ...
+
+    def write(self, key: str, pieces: Iterator[bytes]) -> int:
+        """Write an object, which others see when all of it is there; give its bytes.
+
+        Pieces are taken as fast as they are sent, and few are held.
+        """
+        ...
+
+    def present(self, keys: Collection[str]) -> frozenset[str]:
+        """Say which of some keys are there, in few requests where there are many."""
+        ...
+
+    def listing(self) -> Iterator[str]:
+        """List everything."""
+        ...

@@ -1,0 +1,116 @@
+"""Writing into a cache: what is not there yet, each thing whole before what refers to it.
+
+Trees and files go first, closures last. So whoever is killed in between leaves things that nothing refers to, and the
+next push takes them as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from layerlock.cache.bring import BAD, Cache, said
+from layerlock.cache.entry import (
+    LARGEST_CLOSURE,
+    Entry,
+    closure_key,
+    decode_closure,
+    encode_closure,
+    merged,
+)
+from layerlock.cache.frames import compress
+from layerlock.events import Listener, Sent, Warned
+from layerlock.io.together import together
+from layerlock.plan.resolve import Plan
+
+_AT_ONCE: Final = 6
+"""Objects that are compressed and sent at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blob:
+    """A tree or a file to write: its key, what people call it, its bytes, and where those come from."""
+
+    key: str
+    name: str
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pushed:
+    """What was written: entries in all, objects, and their bytes as they were and compressed."""
+
+    entries: int
+    there: int
+    written: int
+    bytes: int
+    packed: int
+    closures: int
+
+
+def push(
+    plan: Plan, entries: Mapping[str, Entry], blobs: Collection[Blob], cache: Cache, emit: Listener
+) -> Pushed:
+    """Write signed entries with their trees, and more blobs, into a cache.
+
+    Raises:
+        Unreachable: the cache cannot be written.
+        HashMismatch: something in the store is damaged.
+    """
+    place = cache.place
+    closures = {closure_key(plan.planned[name]): name for name in plan.planned if name in entries}
+    by_key = {blob.key: blob for blob in blobs}
+    there = place.present([*by_key, *closures])
+    # The largest first: the last ones to be sent are then small, and end at about the same time.
+    missing = sorted((b for key, b in by_key.items() if key not in there), key=lambda b: (-b.size, b.key))
+
+    def send(blob: Blob) -> int:
+        started = time.monotonic()
+        packed = place.write(blob.key, compress(blob.pieces()))
+        seconds = time.monotonic() - started
+        emit(Sent(name=blob.name, to=cache.name, size=blob.size, packed=packed, seconds=seconds))
+        return packed
+
+    packed = together([partial(send, blob) for blob in missing], most=_AT_ONCE)
+    written = together(
+        [
+            partial(write_closure, plan, name, entries, cache, emit, there=key in there)
+            for key, name in closures.items()
+        ],
+        most=_AT_ONCE,
+    )
+    return Pushed(
+        entries=len(entries),
+        there=len(by_key) - len(missing),
+        written=len(missing),
+        bytes=sum(blob.size for blob in missing),
+        packed=sum(packed),
+        closures=sum(written),
+    )
+
+
+def write_closure(
+    plan: Plan, name: str, entries: Mapping[str, Entry], cache: Cache, emit: Listener, *, there: bool
+) -> bool:
+    """Write the closure of a derivation, beside what others have said of it; False where nothing is new."""
+    key = closure_key(plan.planned[name])
+    mine = [entries[one] for one in plan.needed_for([name]) if one in entries]
+    theirs: tuple[Entry, ...] = ()
+    if there:
+        try:
+            data = cache.place.read(key, LARGEST_CLOSURE)
+            theirs = decode_closure(data) if data is not None else ()
+        except BAD as error:
+            emit(Warned(name=name, message=f"a closure in the cache {cache.name} is replaced: {said(error)}"))
+            data = None
+    else:
+        data = None
+    new = encode_closure(merged(theirs, mine))
+    if new == data:
+        return False
+    cache.place.write(key, iter((new,)))
+    return True

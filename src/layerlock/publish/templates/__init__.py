@@ -1,0 +1,1 @@
+"""Infrastructure templates that use a layer, one module a tool."""
