@@ -1,4 +1,4 @@
-"""An environment of Debian packages that nobody pinned: `lock` pins it from the signed index, and nothing is built without."""
+"""Debian packages of an environment that nobody pinned: `lock` pins them, and nothing is built without."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def check_origin(recipe: EnvironmentRecipe, recipes: Recipes) -> None:
 
 
 def lacks_pins(recipe: EnvironmentRecipe) -> bool:
-    """Say whether an environment asks for Debian packages, or for an image by digest, and has no pins: `lock` writes them."""
+    """Say whether an environment has no pins of its Debian packages, or of an image by digest: `lock` writes them."""
     about = recipe.environment
     if about.packages and not recipe.debs:
         return True
