@@ -20,7 +20,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
 
 BIN = ".venv/bin/"
-CHECKED = ("src", "tests", "tools", "examples", "noxfile.py")
+CHECKED = ("src", "tests", "tools", "examples", "recipes/code", "noxfile.py")
 
 
 def run(lock: str, *command: str) -> None:

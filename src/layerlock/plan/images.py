@@ -1,4 +1,4 @@
-"""Environments that are made from an OCI image: whether it is pinned, and its layers as locked sources."""
+"""What environments are made from: whether it is pinned, and the layers of an OCI image as locked sources."""
 
 from __future__ import annotations
 
@@ -48,11 +48,29 @@ def check_origin(recipe: EnvironmentRecipe, recipes: Recipes) -> None:
 
 
 def lacks_pins(recipe: EnvironmentRecipe) -> bool:
-    """Say whether an environment states the digest of an image that it has no pins of: `lock` writes them."""
+    """Say whether an environment has no pins of its Debian packages, or of an image by digest: `lock` writes them."""
     about = recipe.environment
+    if about.packages and not recipe.debs:
+        return True
     if about.image is None or read_reference(about.image).digest is None:
         return False
     return recipe.image is None or recipe.image.reference != about.image
+
+
+def check_debs(recipe: EnvironmentRecipe, recipes: Recipes) -> None:
+    """Make sure that the Debian packages that an environment asks for are pinned: a root without them would be empty.
+
+    Raises:
+        StaleLock: none is.
+    """
+    about = recipe.environment
+    if about.packages and not recipe.debs:
+        raise StaleLock(
+            f"the Debian packages of `{about.name}` are not pinned yet",
+            hint="lock a layer that uses it, which writes "
+            f"recipes/environments/{about.name}.debs.toml: nox -s lock -- LAYER",
+            location=recipes.locate("environments", about.name, "environment.packages"),
+        )
 
 
 def pinned_image(recipe: EnvironmentRecipe, recipes: Recipes) -> PinnedImage:

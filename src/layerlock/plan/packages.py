@@ -87,7 +87,11 @@ def guest_command(recipes: Recipes, name: str) -> tuple[str, ...]:
 
 
 def environment(recipe: EnvironmentRecipe, recipes: Recipes) -> Derivation:
-    """Describe the making of a root file system."""
+    """Describe the making of a root file system.
+
+    Raises:
+        InvalidRecipe, StaleLock: what it is made from is not pinned, or not so that it cannot move.
+    """
     about = recipe.environment
     if about.image is not None:
         image = images.pinned_image(recipe, recipes)
@@ -111,6 +115,7 @@ def environment(recipe: EnvironmentRecipe, recipes: Recipes) -> Derivation:
             ),
             inputs=(Input(name=environment_name(about.base), mount=None),),
         )
+    images.check_debs(recipe, recipes)
     return Derivation(
         name=environment_name(about.name),
         version="",

@@ -21,6 +21,7 @@ from layerlock.model.lock import (
     RecordedZip,
     SignedIndex,
 )
+from layerlock.model.recipe import EnvironmentRecipe
 from layerlock.plan.fit import mismatch, parts
 from layerlock.plan.functions import names_of
 from layerlock.plan.images import lacks_pins, layer_pins, pinned_image
@@ -117,16 +118,19 @@ def write_record(driver: Driver, lock: Lock, made: Mapping[str, Realisation], zi
 def _pin_environments(driver: Driver, layer: str, upgrade: frozenset[str]) -> Repository:
     """Write the pins of environments that are to be pinned anew, or have none; give the recipes as they are then."""
     folder = driver.repository.root / "recipes" / "environments"
-    for name in sorted(upgrade & {*driver.repository.names("environments")}):
-        recipe = driver.repository.environment(name)
+
+    def pin(recipe: EnvironmentRecipe) -> None:
         if recipe.environment.image is not None:
-            driver.supplier.image(recipe, folder / f"{name}.image.toml")
+            driver.supplier.image(recipe, folder / f"{recipe.name}.image.toml")
         else:
-            driver.supplier.closure(recipe, folder / f"{name}.debs.toml")
+            driver.supplier.closure(recipe, folder / f"{recipe.name}.debs.toml")
+
+    for name in sorted(upgrade & {*driver.repository.names("environments")}):
+        pin(driver.repository.environment(name))
     repository = driver.repository.fresh()
     lacking = [e for e in closure_of_layer(repository, layer).environments if lacks_pins(e)]
     for recipe in lacking:
-        driver.supplier.image(recipe, folder / f"{recipe.name}.image.toml")
+        pin(recipe)
     return repository.fresh() if lacking else repository
 
 
