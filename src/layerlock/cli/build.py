@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from layerlock.cli.call import Call
-    from layerlock.workflows.building import LayerBuilt
+    from layerlock.workflows.built import LayerBuilt
 
 HELP = Help(
     about="Builds layers and packages. What is missing is fetched and verified by hash, built in a sandbox without "
@@ -37,7 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Build every target, one after the other."""
+    """Build every target, one after the other; what has nothing to do is told without even loading what builds."""
+    standing = [_standing(call, name) for name in call.options.names]
+    if all(standing):
+        for built in filter(None, standing):
+            _warn(call, built)
+            tell_layer(call, built)
+        return 0
     for name in call.options.names:
         check_target(call.repository, name)
     for name in call.options.names:
@@ -55,6 +61,25 @@ def build_layer(call: Call, name: str) -> None:
     with call.driver() as driver:
         built = building.build_layer(driver, name, out_folder(call))
     tell_layer(call, built)
+
+
+def _standing(call: Call, name: str) -> LayerBuilt | None:
+    """Give a layer's zip where it stands as the last build left it, and so does everything that decided it."""
+    from layerlock.workflows.standing import find  # noqa: PLC0415 - needs hashes, which --help does not
+
+    settings = call.settings
+    if settings.archive is not None:
+        return None  # which is looked through first
+    return find(settings.store, settings.repository, name, out_folder(call))
+
+
+def _warn(call: Call, built: LayerBuilt) -> None:
+    if built.warnings:
+        from layerlock.events import Warned  # noqa: PLC0415 - most layers have none
+
+        with call.listening() as emit:
+            for message in built.warnings:
+                emit(Warned(name=built.layer, message=message))
 
 
 def build_package(call: Call, name: str) -> None:

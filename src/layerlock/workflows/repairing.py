@@ -18,7 +18,7 @@ from layerlock.model.lock import Lock, LockedFile
 from layerlock.store.layout import Layout
 from layerlock.store.local import LocalStore
 from layerlock.store.records import read_realisation
-from layerlock.store.roots import checkout_root
+from layerlock.store.layout import checkout_root
 from layerlock.store.verify import Damage, mend
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept
