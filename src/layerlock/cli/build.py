@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target, is_layer
+from layerlock.errors import UsageError
 from layerlock.ui.text import render_layer, size
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from layerlock.cli.call import Call
+    from layerlock.ui.timeline import Timeline
     from layerlock.workflows.built import LayerBuilt
 
 HELP = Help(
@@ -32,18 +36,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
+    parser.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write where the time went, for chrome://tracing and ui.perfetto.dev",
+    )
     add_building(parser)
     add_caching(parser)
 
 
 def run(call: Call) -> int:
     """Build every target, one after the other; what has nothing to do is told without even loading what builds."""
-    standing = [_standing(call, name) for name in call.options.names]
-    if all(standing):
-        for built in filter(None, standing):
-            _warn(call, built)
-            tell_layer(call, built)
-        return 0
+    if call.timeline is None:
+        standing = [_standing(call, name) for name in call.options.names]
+        if all(standing):
+            for built in filter(None, standing):
+                _warn(call, built)
+                tell_layer(call, built)
+            return 0
+        build_all(call)
+    else:
+        with _traced(call, call.timeline):
+            build_all(call)
+    return 0
+
+
+def build_all(call: Call) -> None:
+    """Build every target."""
     for name in call.options.names:
         check_target(call.repository, name)
     for name in call.options.names:
@@ -51,7 +70,27 @@ def run(call: Call) -> int:
             build_layer(call, name)
         else:
             build_package(call, name)
-    return 0
+
+
+@contextmanager
+def _traced(call: Call, timeline: Timeline) -> Iterator[None]:
+    """Write where the time went, also of a run that fails or is interrupted.
+
+    Raises:
+        UsageError: there is no folder for the file, which is told before anything is built.
+    """
+    from layerlock.io.atomic import write_bytes  # noqa: PLC0415 - for --trace alone
+
+    path = call.current / call.option("trace")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the trace")
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what ended the run is the thing to tell
+            write_bytes(path, timeline.document())
+        raise
+    write_bytes(path, timeline.document())
 
 
 def build_layer(call: Call, name: str) -> None:
