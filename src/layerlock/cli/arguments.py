@@ -25,7 +25,7 @@ class Verb(Protocol):
 
 
 class _OfOneWidth(argparse.HelpFormatter):
-    """Stands in until help is asked for: argparse makes a formatter for each argument, and would measure the terminal."""
+    """Stands in until help is asked for: argparse makes one for each argument, and would measure the terminal."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=80)
