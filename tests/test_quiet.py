@@ -43,7 +43,11 @@ def test_a_page_is_written_on_a_quiet_machine_alone(tmp_path: Path) -> None:
 
 def test_a_busy_machine_is_noisy() -> None:
     """For real: with two programs on each processor that do nothing but run."""
-    busy = [sys.executable, "-c", "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"]
+    busy = [
+        sys.executable,
+        "-c",
+        "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass",
+    ]
     programs = [subprocess.Popen(busy) for _ in range(2 * len(os.sched_getaffinity(0)))]
     try:
         assert noise(calibrate(20)) > LIMIT

@@ -3,8 +3,9 @@
     ./nox -s bench                         everything; builds cv once from an empty store
     ./nox -s bench -- --events FILE        take the driver's overhead from the events of an earlier build
 
-Run it on a machine with nothing else to do: on one that is too noisy (see `quiet`), it ends without writing. Sizes are compared with the ready-made wheels of the same versions,
-which pip downloads; import times are taken with the layer's own Python from the store.
+Run it on a machine with nothing else to do: on one that is too noisy (see `quiet`), it ends without writing. Sizes
+are compared with the ready-made wheels of the same versions, which pip downloads; import times are taken with the
+layer's own Python from the store.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def main() -> int:
             f" time kept, was {noticed}.",
             "",
             f"`nox -s layer-cv`: {starts['layer']:.2f} s, where `nox -l`, which does nothing but start, takes"
-            f" {starts['nox']:.2f} s, and an empty Python program {starts['python']:.3f} s (medians of {NO_OPS}, in turn).",
+            f" {starts['nox']:.2f} s, and an empty Python program {starts['python']:.3f} s (medians of {NO_OPS}, in"
+            " turn).",
             "",
             "## The driver's share of a build from nothing",
             "",
@@ -191,7 +193,11 @@ def no_ops(built: dict[str, object]) -> tuple[float, str]:
 def start_times() -> dict[str, float]:
     """Time the session of a layer with nothing to do, and what of it is nox, and Python; medians, in seconds."""
     nox = str(LAYERLOCK.with_name("nox"))
-    commands = {"layer": [nox, "-s", "layer-cv"], "nox": [nox, "-l"], "python": [sys.executable, "-c", "pass"]}
+    commands = {
+        "layer": [nox, "-s", "layer-cv"],
+        "nox": [nox, "-l"],
+        "python": [sys.executable, "-c", "pass"],
+    }
     times = [{name: timed(command)[0] for name, command in commands.items()} for _ in range(NO_OPS)]
     return {name: statistics.median(each[name] for each in times) for name in commands}
 

@@ -103,9 +103,7 @@ class _Advance:
     def _put(self, line: _Line, piece: bytes) -> bool:
         """Hand a piece over; False where nobody wants any more."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._stopped or line.dropped or len(line.waiting) < PIECES
-            )
+            self._changed.wait_for(lambda: self._stopped or line.dropped or len(line.waiting) < PIECES)
             if self._stopped or line.dropped:
                 return False
             line.waiting.append(piece)

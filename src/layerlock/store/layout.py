@@ -14,7 +14,18 @@ from layerlock.errors import StoreError
 MTIME: Final = 1
 """The one modification time of everything in a store, in seconds: what Nix uses."""
 
-FOLDERS: Final = ("files", "trees", "realisations", "planned", "logs", "tmp", "locks", "roots", "failed", "standing")
+FOLDERS: Final = (
+    "files",
+    "trees",
+    "realisations",
+    "planned",
+    "logs",
+    "tmp",
+    "locks",
+    "roots",
+    "failed",
+    "standing",
+)
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._+~-]")
 _LONGEST_NAME: Final = 150
