@@ -160,8 +160,8 @@ class Timeline:
         )
 
     def _lane(self) -> str:
-        pool, _, number = self._slot().partition("_")
-        return f"{pool} {int(number) + 1}" if pool in ("build", "fetch") and number.isdigit() else _MAIN
+        pool, _, number = self._slot().rpartition("_")
+        return f"{pool} {int(number) + 1}" if pool and number.isdigit() else _MAIN
 
     def _now(self) -> int:
         """Microseconds since the run began: whole ones, so that what follows upon something never overlaps it."""
@@ -177,5 +177,5 @@ def _harmless(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _order(lane: str) -> tuple[int, str, int]:
-    pool, _, number = lane.partition(" ")
+    pool, _, number = lane.rpartition(" ")
     return (0, "", 0) if lane == _MAIN else (1, pool, int(number))
