@@ -3,8 +3,9 @@
     ./nox -s bench                         everything; builds cv once from an empty store
     ./nox -s bench -- --events FILE        take the driver's overhead from the events of an earlier build
 
-Run it on a machine with nothing else to do. Sizes are compared with the ready-made wheels of the same versions,
-which pip downloads; import times are taken with the layer's own Python from the store.
+Run it on a machine with nothing else to do: on one that is too noisy (see `quiet`), it ends without writing. Sizes
+are compared with the ready-made wheels of the same versions, which pip downloads; import times are taken with the
+layer's own Python from the store.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ import tomli
 from layerlock.io.nar import nar_sha256
 from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
 from tools.files import digest, remove
+from tools.quiet import Round, calibrate, require_quiet
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 LAYERS = ("cv", "cv-small")
@@ -44,6 +46,7 @@ def main() -> int:
     )
     options.add_argument("--events", type=Path, help="events of a build from an empty store")
     chosen = options.parse_args()
+    require_quiet("before the first measurement")
     with temporary() as folder:
         built = {name: call("build", name).result for name in LAYERS}
         wheels = download(folder / "wheels")
@@ -59,7 +62,10 @@ def main() -> int:
             ("wheels", megabytes(weight(trees["wheels"])), megabytes(packed), str(files(trees["wheels"]))),
         ]
         no_op, noticed = no_ops(built["cv"])
+        starts = start_times()
+        require_quiet("after the builds with nothing to do")
         earlier = read_events(chosen.events) if chosen.events else cold_build(folder / "cold")
+        require_quiet("before the imports")
         interpreter = python()
         imports = [
             ("", "cold, s", "warm, s"),
@@ -87,6 +93,10 @@ def main() -> int:
             " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and"
             f" time kept, was {noticed}.",
             "",
+            f"`nox -s layer-cv`: {starts['layer']:.2f} s, where `nox -l`, which does nothing but start, takes"
+            f" {starts['nox']:.2f} s, and an empty Python program {starts['python']:.3f} s (medians of {NO_OPS}, in"
+            " turn).",
+            "",
             "## The driver's share of a build from nothing",
             "",
             overhead(earlier),
@@ -100,9 +110,19 @@ def main() -> int:
             *hashing(),
         )
     )
-    PAGE.write_text(page)
+    write_page(page)
     print(page)
     return 0
+
+
+def write_page(page: str, place: Path = PAGE, measure: Callable[[], Sequence[Round]] = calibrate) -> None:
+    """Write what was measured, if the machine is quiet to the end.
+
+    Raises:
+        TooNoisy: it is not, and what was measured last is worth nothing.
+    """
+    require_quiet("after the last measurement", measure)
+    place.write_text(page)
 
 
 def download(folder: Path) -> list[Path]:
@@ -168,6 +188,18 @@ def no_ops(built: dict[str, object]) -> tuple[float, str]:
     again = call("build", "cv")
     noticed = bool(again.of("Warned")) and digest(path) == built["sha256"]
     return statistics.median(times), "noticed and written anew" if noticed else "**not noticed**"
+
+
+def start_times() -> dict[str, float]:
+    """Time the session of a layer with nothing to do, and what of it is nox, and Python; medians, in seconds."""
+    nox = str(LAYERLOCK.with_name("nox"))
+    commands = {
+        "layer": [nox, "-s", "layer-cv"],
+        "nox": [nox, "-l"],
+        "python": [sys.executable, "-c", "pass"],
+    }
+    times = [{name: timed(command)[0] for name, command in commands.items()} for _ in range(NO_OPS)]
+    return {name: statistics.median(each[name] for each in times) for name in commands}
 
 
 def cold_build(folder: Path) -> Called:

@@ -17,7 +17,8 @@ import pytest
 
 from layerlock.model.findings import Severity
 from layerlock.workflows.auditing import Choice, audit_layers, audit_zip
-from layerlock.workflows.building import LayerBuilt, record_layer
+from layerlock.workflows.building import record_layer
+from layerlock.workflows.built import LayerBuilt
 from layerlock.workflows.locking import lock_layer
 from tests.build.conftest import Bench, bench, store_folder, workbench
 

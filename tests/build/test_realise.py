@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from layerlock.events import BuildFinished, BuildReused, BuildStarted
 from layerlock.io.lockfile import read_lock
 from layerlock.workflows.building import build_layer, build_package, record_layer
 from layerlock.workflows.locking import lock_layer
+from layerlock.workflows.standing import find
 
 from .conftest import Bench
 
@@ -77,6 +79,7 @@ def test_a_layer_is_locked_built_recorded_and_confirmed(bench: Bench, tmp_path: 
     os.utime(built.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert build_layer(bench.driver(), "tiny", tmp_path / "dist").sha256 == built.sha256
     assert built.path.read_bytes() != bytes(data)
+    assert find(bench.store, bench.folder, "tiny", tmp_path / "dist") == replace(confirmed, report={})
     listing = subprocess.run(
         ["python3", "-m", "zipfile", "-l", str(built.path)], capture_output=True, text=True, check=True
     ).stdout
@@ -84,6 +87,17 @@ def test_a_layer_is_locked_built_recorded_and_confirmed(bench: Bench, tmp_path: 
     assert "python/lib/python3.9/site-packages/tiny/__init__.py" in listing
     assert "tests" not in listing
     assert "include" not in listing
+
+
+def test_ones_own_code_decides_what_stands(bench: Bench, tmp_path: Path) -> None:
+    """A folder that is a source counts as recipes do: what is edited there is not overlooked."""
+    lock_layer(bench.driver(), "tiny")
+    build_layer(bench.driver(), "tiny", tmp_path)
+    assert find(bench.store, bench.folder, "tiny", tmp_path) is not None
+    bench.append("sources/tiny-c/tiny.c", "/* more */\n")
+    assert find(bench.store, bench.folder, "tiny", tmp_path) is None
+    with pytest.raises(StaleLock):
+        build_layer(bench.driver(), "tiny", tmp_path)
 
 
 def test_a_comment_rebuilds_one_derivation(bench: Bench, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from layerlock.events import BuildStarted, Event, silent
 from layerlock.io.lockfile import read_lock
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
+from layerlock.store.layout import checkout_root
 from layerlock.store.local import LocalStore
-from layerlock.store.roots import checkout_root
 from layerlock.workflows.building import build_layer, build_package
 from tests.fire.conftest import Fire
 from tests.fire.repository import lock_file, make_driver

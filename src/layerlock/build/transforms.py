@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from layerlock.errors import InvalidRecipe
-from layerlock.io.archives import unpack_deb
+from layerlock.io.archives import unpack_debs
 from layerlock.model.derivation import Derivation, Transform
 from layerlock.sources.place import copy_tree
 
@@ -24,8 +24,7 @@ def debian_root(
 ) -> None:
     """Unpack Debian packages into one root and make its links; no maintainer script is run."""
     del inputs
-    for source in derivation.sources:
-        unpack_deb(sources[source.key], out)
+    unpack_debs([sources[source.key] for source in derivation.sources], out)
     _link(derivation, parameters["links"], out)
 
 

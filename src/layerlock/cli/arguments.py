@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 from collections.abc import Callable
@@ -25,6 +24,13 @@ class Verb(Protocol):
     run: Callable[..., int]
 
 
+class _OfOneWidth(argparse.HelpFormatter):
+    """Stands in until help is asked for: argparse makes one for each argument, and would measure the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are errors like all others, and whose help is made when it is asked for."""
 
@@ -32,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog,
             usage=usage,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_OfOneWidth,
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
@@ -41,6 +47,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Write the help."""
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
         if self.write_help is not None:
             self.description, self.epilog = self.write_help()
         return super().format_help()
@@ -51,6 +58,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: always; a mistyped option is answered with the nearest one.
         """
+        import difflib  # noqa: PLC0415 - most command lines are right
+
         unknown = re.match(r"unrecognized arguments: (--[a-z-]+)", message)
         known = [option for action in self._actions for option in action.option_strings]
         near = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
@@ -76,6 +85,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if name is None:
         raise UsageError("a verb is missing", hint=f"one of: {', '.join(VERBS)}; see: layerlock --help")
     if name not in VERBS and name not in INTERNAL:
+        import difflib  # noqa: PLC0415 - as above
+
         near = difflib.get_close_matches(name, VERBS, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(VERBS)}; see: layerlock --help"
         raise UsageError(f"there is no verb `{name}`", hint=hint)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_building, add_caching
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target, is_layer
+from layerlock.errors import UsageError
 from layerlock.ui.text import render_layer, size
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from layerlock.cli.call import Call
-    from layerlock.workflows.building import LayerBuilt
+    from layerlock.ui.timeline import Timeline
+    from layerlock.workflows.built import LayerBuilt
 
 HELP = Help(
     about="Builds layers and packages. What is missing is fetched and verified by hash, built in a sandbox without "
@@ -32,12 +36,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
+    parser.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write where the time went, for chrome://tracing and ui.perfetto.dev",
+    )
     add_building(parser)
     add_caching(parser)
 
 
 def run(call: Call) -> int:
-    """Build every target, one after the other."""
+    """Build every target, one after the other; what has nothing to do is told without even loading what builds."""
+    if call.timeline is None:
+        standing = [_standing(call, name) for name in call.options.names]
+        if all(standing):
+            for built in filter(None, standing):
+                _warn(call, built)
+                tell_layer(call, built)
+            return 0
+        build_all(call)
+    else:
+        with _traced(call, call.timeline):
+            build_all(call)
+    return 0
+
+
+def build_all(call: Call) -> None:
+    """Build every target."""
     for name in call.options.names:
         check_target(call.repository, name)
     for name in call.options.names:
@@ -45,7 +70,27 @@ def run(call: Call) -> int:
             build_layer(call, name)
         else:
             build_package(call, name)
-    return 0
+
+
+@contextmanager
+def _traced(call: Call, timeline: Timeline) -> Iterator[None]:
+    """Write where the time went, also of a run that fails or is interrupted.
+
+    Raises:
+        UsageError: there is no folder for the file, which is told before anything is built.
+    """
+    from layerlock.io.atomic import write_bytes  # noqa: PLC0415 - for --trace alone
+
+    path = call.current / call.option("trace")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the trace")
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what ended the run is the thing to tell
+            write_bytes(path, timeline.document())
+        raise
+    write_bytes(path, timeline.document())
 
 
 def build_layer(call: Call, name: str) -> None:
@@ -55,6 +100,25 @@ def build_layer(call: Call, name: str) -> None:
     with call.driver() as driver:
         built = building.build_layer(driver, name, out_folder(call))
     tell_layer(call, built)
+
+
+def _standing(call: Call, name: str) -> LayerBuilt | None:
+    """Give a layer's zip where it stands as the last build left it, and so does everything that decided it."""
+    from layerlock.workflows.standing import find  # noqa: PLC0415 - needs hashes, which --help does not
+
+    settings = call.settings
+    if settings.archive is not None:
+        return None  # which is looked through first
+    return find(settings.store, settings.repository, name, out_folder(call))
+
+
+def _warn(call: Call, built: LayerBuilt) -> None:
+    if built.warnings:
+        from layerlock.events import Warned  # noqa: PLC0415 - most layers have none
+
+        with call.listening() as emit:
+            for message in built.warnings:
+                emit(Warned(name=built.layer, message=message))
 
 
 def build_package(call: Call, name: str) -> None:

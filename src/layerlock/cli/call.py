@@ -15,9 +15,10 @@ from layerlock.cli import surroundings
 if TYPE_CHECKING:
     from layerlock.cli.settings import Settings
     from layerlock.errors import LayerlockError
-    from layerlock.events import Listener
+    from layerlock.events import Event, Listener
     from layerlock.io.repository import Repository
     from layerlock.ui.jsonl import JsonLines
+    from layerlock.ui.timeline import Timeline
     from layerlock.workflows.driver import Driver
 
 
@@ -103,16 +104,41 @@ class Call:
         with self.listening() as emit:
             yield construct(self.settings, emit)
 
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """What keeps how long everything took, where it was asked for."""
+        if self.option("trace") is None:
+            return None
+        import threading  # noqa: PLC0415 - for --trace alone
+        import time  # noqa: PLC0415 - as above
+
+        from layerlock.ui.timeline import Timeline  # noqa: PLC0415 - as above
+
+        title = " ".join((self.options.verb, *self.option("names", ())))
+        return Timeline(title, time.monotonic, lambda: threading.current_thread().name)
+
     @contextmanager
     def listening(self) -> Iterator[Listener]:
         """Lend a listener: JSON lines, a live display on a terminal that can show one, plain lines elsewhere."""
         from layerlock.cli.display import display  # noqa: PLC0415 - verbs without events do without it
 
         if self.lines is not None:
-            yield self.lines
+            yield self._heard(self.lines)
             return
         with display(self.stderr, self.variables, verbose=self.verbose) as emit:
-            yield emit
+            yield self._heard(emit)
+
+    def _heard(self, emit: Listener) -> Listener:
+        """Let the time line hear what a listener hears."""
+        timeline = self.timeline
+        if timeline is None:
+            return emit
+
+        def both(event: Event) -> None:
+            timeline(event)
+            emit(event)
+
+        return both
 
     def result(self, text: str, fields: Mapping[str, Any]) -> None:
         """Write what came out: as text, or as the event `Result` with the same facts."""

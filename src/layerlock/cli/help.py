@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from dataclasses import dataclass
 
 from layerlock import errors
@@ -87,4 +86,6 @@ def exit_codes() -> list[tuple[int, str]]:
 
 
 def _fill(text: str, indent: str) -> str:
+    import textwrap  # noqa: PLC0415 - only who asks for help pays for it
+
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from layerlock.errors import UsageError
@@ -26,6 +25,8 @@ def check_target(repository: Repository, name: str) -> None:
     """
     known = (*repository.targets(), *repository.names("packages"))
     if name not in known:
+        import difflib  # noqa: PLC0415 - most names are right
+
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "layerlock show lists what there is"
         raise UsageError(
@@ -45,6 +46,8 @@ def check_layer(repository: Repository, name: str) -> None:
     if name in repository.names("packages"):
         hint = f"`{name}` is a package; only layers and functions have locks"
     else:
+        import difflib  # noqa: PLC0415 - as above
+
         near = difflib.get_close_matches(name, layers, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"layers: {', '.join(layers) or 'none'}"
     raise UsageError(f"there is no layer `{name}` in {repository.root}", hint=hint)

@@ -131,9 +131,11 @@ def _live_roots(layout: Layout, stale: frozenset[Path]) -> list[Root]:
 
 
 def _rubbish(layout: Layout, roots: list[Root], abandoned: list[tuple[Path, int]]) -> Iterator[_Doomed]:
-    """What nobody can ever use again: roots of checkouts that are gone, failed builds, what killed drivers left."""
+    """What nobody can ever use again: of checkouts that are gone, failed builds, what killed drivers left."""
+    standing = {root.path.name for root in roots if root.stands}
     for path in (
         *(root.path for root in roots if not root.stands),
+        *(path for path in sorted(layout.standing.iterdir()) if path.name not in standing),
         *sorted(layout.failed.iterdir()),
         *(path for path, _ in abandoned if os.path.lexists(path)),
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerlock.errors import StoreError
-from layerlock.store import records
+from layerlock.store import sealed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +31,13 @@ def encode(keep: Keep, **about: str) -> bytes:
         "trees": sorted(keep.trees),
         "realisations": sorted(keep.realisations),
     }
-    return records.encode({**about, **lists})
+    return sealed.encode({**about, **lists})
 
 
 def decode(data: bytes, where: str) -> tuple[Keep, dict[str, str]]:
     """Read what `encode` wrote: the set, and what stood beside it. Raises StoreError naming `where`."""
     try:
-        document = records.decode(data)
+        document = sealed.decode(data)
         sets = {key: frozenset(map(str, document.pop(key))) for key in ("files", "trees", "realisations")}
         about = {str(key): str(value) for key, value in document.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,18 @@ from layerlock.errors import StoreError
 MTIME: Final = 1
 """The one modification time of everything in a store, in seconds: what Nix uses."""
 
-FOLDERS: Final = ("files", "trees", "realisations", "planned", "logs", "tmp", "locks", "roots", "failed")
+FOLDERS: Final = (
+    "files",
+    "trees",
+    "realisations",
+    "planned",
+    "logs",
+    "tmp",
+    "locks",
+    "roots",
+    "failed",
+    "standing",
+)
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._+~-]")
 _LONGEST_NAME: Final = 150
@@ -34,6 +45,7 @@ class Layout:
         self.locks = root / "locks"
         self.roots = root / "roots"
         self.failed = root / "failed"
+        self.standing = root / "standing"
         self.collector = self.locks / "collector"
 
     def make(self) -> None:
@@ -53,6 +65,8 @@ class Layout:
             self._try_links()
 
     def _try_links(self) -> None:
+        import secrets  # noqa: PLC0415 - once a store
+
         probe = self.root / f".probe-{secrets.token_hex(6)}"
         try:
             probe.symlink_to("nowhere")
@@ -98,6 +112,17 @@ class Index:
             return None
         path = self._folder / name
         return path if path.exists() else None
+
+
+def checkout_root(layout: Layout, checkout: Path, name: str) -> Path:
+    """Give the place of the root that the lock `name` of a checkout has."""
+    key = hashlib.sha256(f"{checkout.absolute()}\0{name}".encode(errors="surrogateescape")).hexdigest()
+    return layout.roots / f"checkout-{key}.json"
+
+
+def standing_place(layout: Layout, checkout: Path, name: str) -> Path:
+    """Give the place of what is remembered of the last finished build of a checkout's layer: as its root is called."""
+    return layout.standing / checkout_root(layout, checkout, name).name
 
 
 def require_hex(digest: str) -> str:

@@ -39,11 +39,10 @@ from layerlock.io.nar import nar_digest
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
 from layerlock.store.keep import Keep, encode
-from layerlock.store.layout import MTIME, Index, Layout, entry_name, require_hex
+from layerlock.store.layout import MTIME, Index, Layout, checkout_root, entry_name, require_hex
 from layerlock.store.normalise import normalise
 from layerlock.store.pin import Pin
 from layerlock.store.records import damaged, encode_realisation, read_realisation
-from layerlock.store.roots import checkout_root
 from layerlock.store.scratch import Held, Scratch
 
 if TYPE_CHECKING:

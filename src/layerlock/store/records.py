@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
 
 from layerlock.errors import StoreError
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
-
-CHECK: Final = "check"
-"""The field that holds the sha256 of the others: a record says what its name does not tell."""
+from layerlock.store.sealed import decode, encode
 
 
 def encode_realisation(realisation: Realisation) -> bytes:
@@ -39,23 +34,6 @@ def read_realisation(path: Path) -> Realisation | None:
     return found
 
 
-def encode(fields: dict[str, Any]) -> bytes:
-    """Give the JSON of a record's fields, sorted, with their checksum."""
-    return (json.dumps({**fields, CHECK: _check(fields)}, indent=1, sort_keys=True) + "\n").encode()
-
-
-def decode(data: bytes) -> dict[str, Any]:
-    """Read what `encode` wrote; records of before there were checksums have none. Raises ValueError, TypeError."""
-    fields: dict[str, Any] = dict(json.loads(data))
-    if CHECK in fields and fields.pop(CHECK) != _check(fields):
-        raise ValueError("its contents do not match its checksum")
-    return fields
-
-
 def damaged(path: Path, problem: str) -> StoreError:
     """Make the error of an entry that is not what it was."""
     return StoreError(f"{path} is damaged: {problem}", hint="mend the store: layerlock verify --repair")
-
-
-def _check(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

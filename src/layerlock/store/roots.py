@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from layerlock.errors import StoreError
 from layerlock.store.keep import Keep, decode
-from layerlock.store.layout import Layout
+from layerlock.store.layout import Layout, checkout_root
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +31,6 @@ class Root:
     def stands(self) -> bool:
         """Whether the checkout is still there; a pin ends with its process, which its lock file tells."""
         return self.checkout is None or self.checkout.is_dir()
-
-
-def checkout_root(layout: Layout, checkout: Path, name: str) -> Path:
-    """Give the place of the root that the lock `name` of a checkout has."""
-    key = hashlib.sha256(f"{checkout.absolute()}\0{name}".encode(errors="surrogateescape")).hexdigest()
-    return layout.roots / f"checkout-{key}.json"
 
 
 def read_roots(layout: Layout) -> Iterator[Root]:

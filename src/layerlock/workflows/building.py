@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,40 +20,21 @@ from layerlock.layer.result import LayerZip, check_size, read_zip
 from layerlock.layer.wheels import name_wheel
 from layerlock.model.derivation import GuestRun, Realisation
 from layerlock.model.function import FunctionLayer
-from layerlock.model.lock import Lock, LockedFile, LockedSource, RecordedZip
+from layerlock.model.lock import Lock, LockedFile, LockedPath, LockedSource, RecordedZip
 from layerlock.plan import layers
 from layerlock.plan.functions import names_of
 from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import Plan, closure_of_package
 from layerlock.plan.stack import beneath
 from layerlock.store.keep import Keep
-from layerlock.workflows import keeping
+from layerlock.workflows import keeping, standing
+from layerlock.workflows.built import LayerBuilt
 from layerlock.workflows.documents import write_provenance
-from layerlock.workflows.driver import Driver
+from layerlock.workflows.driver import GUEST, Driver
 from layerlock.workflows.fitting import check_function
 from layerlock.workflows.keeping import kept, needed
 from layerlock.workflows.locking import write_record
 from layerlock.workflows.planning import load, load_layer, load_package, recorded
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LayerBuilt:
-    """A layer zip outside the store, with Lambda's limits beside its sizes, all in bytes.
-
-    `confirmed` says that the lock records this very zip; a lock without a record leaves it unconfirmed.
-    """
-
-    layer: str
-    path: Path
-    sha256: str
-    size: int
-    unzipped: int
-    unzipped_limit: int
-    direct_upload_limit: int
-    confirmed: bool
-    lock: Path
-    report: Mapping[str, object]
-    notes: tuple[str, ...] = ()
 
 
 def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
@@ -64,6 +45,7 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         NotReproducible: an output is not the one that the lock records.
         LayerlockError: a fetch, a build, a check or a smoke test failed.
     """
+    before = standing.inputs(driver.repository.root, standing.FOLDERS)
     lock, plan, pins = load_layer(driver, layer)
     recipe = driver.repository.layer(layer)
     names = names_of(recipe)
@@ -73,6 +55,7 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     built = _delivered(driver, lock, made, out)
     outputs = {name: made[name].output for name in (names.tree, names.zip)}
     write_provenance(driver, lock, plan, built.path, built.sha256, outputs)
+    _note_down(driver, built, lock, made, before)
     return built
 
 
@@ -144,9 +127,42 @@ def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out:
         unzipped_limit=runtime.limits.unzipped,
         direct_upload_limit=runtime.limits.direct_upload,
         confirmed=lock.zip is not None,
+        warnings=zipped.warnings,
         lock=driver.repository.lock_path(layer),
         report=zipped.report,
         notes=notes,
+    )
+
+
+def _note_down(
+    driver: Driver,
+    built: LayerBuilt,
+    lock: Lock,
+    made: Mapping[str, Realisation],
+    before: tuple[str, ...] | None,
+) -> None:
+    """Remember a finished build for the next one, if nothing that decided it changed meanwhile."""
+    root, store = driver.repository.root, driver.store
+    own = {source.path: source.tree for source in lock.sources if isinstance(source, LockedPath)}
+    folders = (*standing.FOLDERS, *own)
+    decided = standing.inputs(root, folders)
+    if decided is None or decided[: len(standing.FOLDERS)] != before or driver.guest != GUEST:
+        return
+    # One's own code is not what the build read, but what the lock says: that it is the same now, its hash tells.
+    if any(driver.supplier.folder_hash(root / path) != tree for path, tree in own.items()):
+        return
+    if own and standing.inputs(root, folders) != decided:
+        return
+    outputs = [path for each in made.values() if (path := store.tree(each.output)) is not None]
+    standing.note_down(
+        store.root,
+        root,
+        built,
+        folders=folders,
+        decided=decided,
+        planned=[each.planned for each in made.values()],
+        outputs=outputs,
+        reports=[path for path in outputs if (path / "report.json").is_file()],
     )
 
 

@@ -15,10 +15,9 @@ from layerlock.io.lockfile import read_lock
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
 from layerlock.model.lock import Lock, LockedFile
-from layerlock.store.layout import Layout
+from layerlock.store.layout import Layout, checkout_root
 from layerlock.store.local import LocalStore
 from layerlock.store.records import read_realisation
-from layerlock.store.roots import checkout_root
 from layerlock.store.verify import Damage, mend
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept
