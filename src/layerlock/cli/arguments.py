@@ -107,11 +107,7 @@ def add_building(parser: argparse.ArgumentParser) -> None:
         help="processes at once; as many as there are cores if left out",
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
-    parser.add_argument(
-        "--sandbox",
-        choices=get_args(Kind),
-        help="what builds run in; bubblewrap where it works, else docker, if left out",
-    )
+    add_sandbox(parser)
     add_offline(parser)
     add_from(parser)
 
@@ -121,6 +117,15 @@ def add_caching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="ask no binary cache (see `layerlock cache`)")
     parser.add_argument(
         "--cache-only", action="store_true", help="build nothing: what no binary cache has is an error"
+    )
+
+
+def add_sandbox(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the sandbox."""
+    parser.add_argument(
+        "--sandbox",
+        choices=get_args(Kind),
+        help="what builds run in; bubblewrap where it works, else docker, if left out",
     )
 
 
