@@ -273,6 +273,6 @@ class NotCached(LayerlockError):
 
 
 class CannotBuild(LayerlockError):
-    """`doctor` found that no build can run here: no sandbox works, or the store cannot be written to."""
+    """No build can run on this machine: no sandbox works, or the store cannot be written to."""
 
     exit_code = 42

@@ -64,10 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         UsageError: it asks for what there is not.
         SystemExit: help or the version was asked for, and printed.
     """
-    main = Parser("see: layerlock --help", prog="layerlock", usage=MAIN_USAGE)
-    main.write_help = _main_help
-    main.add_argument("--version", action="version", version=f"layerlock {layerlock.__version__}")
-    _add_common(main)
+    main = common_options()
     main.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
     main.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = main.parse_args(argv)
@@ -82,6 +79,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     module = load(name)
     options.module = module
     return verb_parser(name, module).parse_args(rest, options)
+
+
+def common_options() -> Parser:
+    """Make the parser of what may stand before a verb."""
+    main = Parser("see: layerlock --help", prog="layerlock", usage=MAIN_USAGE)
+    main.write_help = _main_help
+    main.add_argument("--version", action="version", version=f"layerlock {layerlock.__version__}")
+    _add_common(main)
+    return main
 
 
 def load(verb: str) -> Verb:
