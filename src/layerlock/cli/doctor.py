@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_offline, add_sandbox
 from layerlock.cli.help import Help
-from layerlock.cli.surroundings import coloured
+from layerlock.cli.surroundings import coloured, width
 from layerlock.errors import CannotBuild, UsageError
 from layerlock.events import silent
 from layerlock.ui.text import count, style, table, wrapped
@@ -37,6 +37,9 @@ NETWORK = 25.0
 SANDBOX = 120.0
 """Seconds that a sandbox may take: its program may have to be fetched, or an image to be made in an engine."""
 
+WIDTH = 110
+"""Columns of the table where the terminal has no fewer."""
+
 _COLOURS = {"ok": "32", "warning": "1;33", "problem": "1;31"}
 
 
@@ -55,7 +58,11 @@ def run(call: Call) -> int:
     examined = choose(kind, examine(_checks(call, _repository(call))))
     stopped = [each.name for each in examined if each.stops_builds]
     call.result(
-        _text(examined, colour=coloured(call.variables, terminal=call.stdout.isatty())),
+        _text(
+            examined,
+            columns=width(call.stdout, WIDTH),
+            colour=coloured(call.variables, terminal=call.stdout.isatty()),
+        ),
         {
             "checks": [
                 {
@@ -146,18 +153,19 @@ def _checks(call: Call, repository: Repository | None) -> list[Check]:
     ]
 
 
-def _text(examined: Sequence[Examined], *, colour: bool) -> str:
+def _text(examined: Sequence[Examined], *, columns: int, colour: bool) -> str:
     """Write the table; what is wrong stands in words, not in colour alone, and remedies follow it."""
     rows = table((each.found.standing, each.name, "") for each in examined).split("\n")
     indent = max(map(len, rows)) + 2
+    room = max(20, columns - indent)
     lines = []
     for each, row in zip(examined, rows, strict=True):
         word = each.found.standing
-        first, *rest = wrapped(each.found.said, 110 - indent)
+        first, *rest = wrapped(each.found.said, room)
         lines.append(style(word, _COLOURS[word], colour) + f"{row.ljust(indent)[len(word) :]}{first}")
         lines += [" " * indent + line for line in rest]
         if each.found.remedy:
-            lines += [" " * indent + line for line in wrapped(f"remedy: {each.found.remedy}", 110 - indent)]
+            lines += [" " * indent + line for line in wrapped(f"remedy: {each.found.remedy}", room)]
     worst = [
         count(sum(each.found.standing == kind for each in examined), kind) for kind in ("problem", "warning")
     ]
