@@ -47,10 +47,11 @@ class Argument:
     """An option (with its `flags`) or an argument by place (without).
 
     `words` are the values there are; else `kind` says what they name: layers, packages, recipes, folders, files, or
-    nothing that could be listed. `valued` says whether an option takes one, `many` whether it or the place repeats.
+    nothing that could be listed. `called` is the value's name in the help. `valued` says whether an option takes one, `many` whether it or the place repeats.
     """
 
     flags: tuple[str, ...]
+    called: str
     help: str
     kind: str
     words: tuple[str, ...]
@@ -101,6 +102,7 @@ def _words(verb: str, summary: str, actions: Iterable[argparse.Action]) -> Words
 def _argument(action: argparse.Action) -> Argument:
     return Argument(
         flags=tuple(action.option_strings),
+        called=str(action.metavar or ", ".join(map(str, action.choices or ()))),
         help=(action.help or "").replace("%%", "%"),
         kind=_kind(action),
         words=tuple(str(choice) for choice in action.choices or ()),
