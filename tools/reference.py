@@ -73,7 +73,7 @@ def commands() -> str:
         shown = cast("Help", load(each.verb).HELP)
         own = [option for option in each.options if option.flags not in common]
         lines += ["", f"## {each.verb}", "", shown.about, "", f"Writes {shown.writes}", ""]
-        lines += _arguments((*each.places, *own)) + ["", "```", *shown.examples, "```"]
+        lines += [*_arguments((*each.places, *own)), "", "```", *shown.examples, "```"]
     return "\n".join([*lines, ""])
 
 

@@ -47,7 +47,8 @@ class Argument:
     """An option (with its `flags`) or an argument by place (without).
 
     `words` are the values there are; else `kind` says what they name: layers, packages, recipes, folders, files, or
-    nothing that could be listed. `called` is the value's name in the help. `valued` says whether an option takes one, `many` whether it or the place repeats.
+    nothing that could be listed. `called` is the value's name in the help, `valued` says whether an option takes one,
+    `many` whether it or the place repeats.
     """
 
     flags: tuple[str, ...]
