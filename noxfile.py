@@ -133,7 +133,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write the documentation as a site, to site/; anything that it warns of is an error."""
+    run("docs", "mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
 def ci(session: nox.Session) -> None:
-    """Check and test everything, with one build of the layer cv from an empty store."""
+    """Check and test everything, with one build of the layer cv from an empty store, and of the site."""
     lint(session)
+    docs(session)
     run("dev", "pytest", *session.posargs)

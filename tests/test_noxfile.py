@@ -74,6 +74,7 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
         "tests",
         "lint",
         "ci",
+        "docs",
         "prove",
         "bench",
         "schema",

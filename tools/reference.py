@@ -12,16 +12,19 @@ import dataclasses
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from layerlock import errors
+from layerlock.cli.arguments import load
+from layerlock.cli.completion import Argument, everything
+from layerlock.cli.help import Help
 from layerlock.model.decode import Quantity, annotations_of, required
 from layerlock.model.schema import DOCUMENTS, dump_schema, key_of, members_of, spelled
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/errors.md", "docs/recipes.md")
+PAGES = ("docs/commands.md", "docs/errors.md", "docs/recipes.md")
 
 
 def main() -> int:
@@ -57,7 +60,30 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 def block(name: str) -> str:
     """Write one generated block."""
-    return exit_codes() if name == "exit-codes" else keys_of(DOCUMENTS[name])
+    made = {"exit-codes": exit_codes, "commands": commands}.get(name)
+    return made() if made is not None else keys_of(DOCUMENTS[name])
+
+
+def commands() -> str:
+    """Write what every verb says of itself, and its arguments, out of their parsers."""
+    first, *verbs = everything()
+    common = {option.flags for option in first.options}
+    lines = ["## Options of every verb", "", *_arguments(first.options)]
+    for each in verbs:
+        shown = cast("Help", load(each.verb).HELP)
+        own = [option for option in each.options if option.flags not in common]
+        lines += ["", f"## {each.verb}", "", shown.about, "", f"Writes {shown.writes}", ""]
+        lines += [*_arguments((*each.places, *own)), "", "```", *shown.examples, "```"]
+    return "\n".join([*lines, ""])
+
+
+def _arguments(listed: Iterable[Argument]) -> list[str]:
+    rows = []
+    for each in listed:
+        value = f" {each.called}" if each.valued and each.flags and each.called else ""
+        name = ", ".join(f"`{flag}{value}`" for flag in each.flags) or f"`{each.called}`"
+        rows.append(f"| {name} | {each.help.replace('|', chr(92) + '|').replace('<', '&lt;')} |")
+    return ["| argument | what it says |", "| --- | --- |", *rows] if rows else []
 
 
 def exit_codes() -> str:

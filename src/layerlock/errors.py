@@ -270,3 +270,9 @@ class NotCached(LayerlockError):
     """Nothing may be built (`--cache-only`), and no cache has an output that can be used."""
 
     exit_code = 40
+
+
+class CannotBuild(LayerlockError):
+    """No build can run on this machine: no sandbox works, or the store cannot be written to."""
+
+    exit_code = 42

@@ -24,6 +24,33 @@ class PlanMade(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TimeExpected(Event):
+    """What the builds of a plan took before: `known` of them, `seconds` one after the other.
+
+    `here` of those ran on this machine, the others where a lock was recorded, with so many `processors` (0: not told).
+    """
+
+    builds: int
+    known: int
+    here: int
+    seconds: int
+    processors: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoomExpected(Event):
+    """The bytes that a plan will put into the store, as far as they are known, and those that are free there.
+
+    `new` is a store that no build has used yet.
+    """
+
+    store: str
+    new: bool
+    needed: int
+    free: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FetchStarted(Event):
     """A download begins at `url`; `size` in bytes where it is known."""
 

@@ -78,8 +78,10 @@ def test_no_color_is_heeded(home: Path) -> None:
     assert colours <= {"", "0", "1", "2"}
 
 
-@pytest.mark.parametrize("extra", [{"TERM": "dumb"}, {}])
-def test_a_terminal_that_can_do_nothing_gets_plain_lines(home: Path, extra: dict[str, str]) -> None:
+@pytest.mark.parametrize("extra", [{"TERM": "dumb"}, {}, {"TERM": "xterm-256color", "LAYERLOCK_PLAIN": "1"}])
+def test_a_terminal_that_can_do_nothing_or_should_not_gets_plain_lines(
+    home: Path, extra: dict[str, str]
+) -> None:
     shown, out = on_terminal(home, **extra)
     assert out == "False\n"
     assert shown.replace("\r", "") == (

@@ -42,7 +42,8 @@ KINDS = [
 ]
 SAMPLES: dict[str, Any] = {
     "str": "x",
-    "int": 1,
+    "int": 100,
+    "bool": True,
     "float": 1.0,
     "int | None": 9_000_000,
     "tuple[str, ...]": ("x",),

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.cold
 @pytest.mark.sandbox
 @pytest.mark.timeout(2700)
-def test_cv_comes_out_as_recorded(tmp_path: Path) -> None:
+def test_cv_comes_out_as_recorded(tmp_path: Path, cold_store: Path) -> None:
     lock = tomli.loads((ROOT / "lockfiles/cv.lock").read_text())
     command = [
         sys.executable,
@@ -27,7 +27,7 @@ def test_cv_comes_out_as_recorded(tmp_path: Path) -> None:
         "--repo",
         str(ROOT),
         "--store",
-        str(tmp_path / "store"),
+        str(cold_store),
         "--json",
     ]
     built = subprocess.run(

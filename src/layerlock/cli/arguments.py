@@ -73,10 +73,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         UsageError: it asks for what there is not.
         SystemExit: help or the version was asked for, and printed.
     """
-    main = Parser("see: layerlock --help", prog="layerlock", usage=MAIN_USAGE)
-    main.write_help = _main_help
-    main.add_argument("--version", action="version", version=f"layerlock {layerlock.__version__}")
-    _add_common(main)
+    main = common_options()
     main.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
     main.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = main.parse_args(argv)
@@ -93,6 +90,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     module = load(name)
     options.module = module
     return verb_parser(name, module).parse_args(rest, options)
+
+
+def common_options() -> Parser:
+    """Make the parser of what may stand before a verb."""
+    main = Parser("see: layerlock --help", prog="layerlock", usage=MAIN_USAGE)
+    main.write_help = _main_help
+    main.add_argument("--version", action="version", version=f"layerlock {layerlock.__version__}")
+    _add_common(main)
+    return main
 
 
 def load(verb: str) -> Verb:
@@ -118,11 +124,7 @@ def add_building(parser: argparse.ArgumentParser) -> None:
         help="processes at once; as many as there are cores if left out",
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the folders of a build that fails")
-    parser.add_argument(
-        "--sandbox",
-        choices=get_args(Kind),
-        help="what builds run in; bubblewrap where it works, else docker, if left out",
-    )
+    add_sandbox(parser)
     add_offline(parser)
     add_from(parser)
 
@@ -132,6 +134,15 @@ def add_caching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="ask no binary cache (see `layerlock cache`)")
     parser.add_argument(
         "--cache-only", action="store_true", help="build nothing: what no binary cache has is an error"
+    )
+
+
+def add_sandbox(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the sandbox."""
+    parser.add_argument(
+        "--sandbox",
+        choices=get_args(Kind),
+        help="what builds run in; bubblewrap where it works, else docker, if left out",
     )
 
 

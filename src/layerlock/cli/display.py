@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @contextmanager
 def display(stream: TextIO, variables: Mapping[str, str], *, verbose: bool) -> Iterator[Listener]:
     """Lend a display that writes to `stream`."""
-    if not stream.isatty() or variables.get("TERM", "dumb") == "dumb":
+    plain = bool(variables.get("LAYERLOCK_PLAIN"))
+    if plain or not stream.isatty() or variables.get("TERM", "dumb") == "dumb":
         from layerlock.ui.plain import Plain  # noqa: PLC0415 - the other display may be the one
 
         yield Plain(stream, verbose=verbose)

@@ -29,6 +29,7 @@ environment:
   LAYERLOCK_SANDBOX              bwrap, docker or auto, where --sandbox is not given
   LAYERLOCK_CACHE_KEY            the private key of `cache push`, where --key is not given
   LAYERLOCK_TRACEBACK            if set, show where in the driver an unexpected error came from
+  LAYERLOCK_PLAIN                if set, write plain lines on terminals too, as suits screen readers
   NO_COLOR                       if set, write without colours
   DOCKER_HOST, DOCKER_CONTEXT    the docker engine, as for the docker command
   HTTPS_PROXY, REQUESTS_CA_BUNDLE, NETRC and PIP_INDEX_URL are heeded as `requests` and pip do"""

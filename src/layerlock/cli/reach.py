@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerlock.cli.settings import Settings
+from layerlock.errors import LayerlockError
+from layerlock.io.answers import Patience
 from layerlock.io.archives import unpack_deb
 from layerlock.io.http import Fetcher
 from layerlock.io.repository import Repository
@@ -43,6 +46,30 @@ def make_reach(settings: Settings) -> Reach:
         repository=settings.repository,
         offline=settings.offline or settings.archive is not None,
     )
+
+
+def briefly(settings: Settings, repository: Repository | None) -> tuple[Reach, str]:
+    """Give how sources are reached, for who only wants to know whether they can be, and a suite of Debian's.
+
+    Servers are asked once and get seconds, and of snapshots only the latest counts. Recipes that cannot be read are
+    left out: what is wrong with them is for others to say.
+    """
+    environments = []
+    if repository is not None:
+        for name in repository.names("environments"):
+            with suppress(LayerlockError):
+                environments.append(repository.environment(name).environment)
+    moments = sorted((each.snapshot for each in environments if each.snapshot), reverse=True)
+    origins = Origins.of_host(settings.environment, snapshots=tuple(moments[:1]))
+    patience = Patience(connect=5, read=5, answer=10, window=10, tries=1)
+    reach = Reach(
+        fetcher=Fetcher(patience=patience, certificates=origins.certificates),
+        origins=origins,
+        git=GitProgram(variables=settings.environment),
+        repository=settings.repository,
+        offline=settings.offline,
+    )
+    return reach, next((each.suite for each in environments if each.suite), "stable")
 
 
 def find_program(store: LocalStore, supplier: StoreSupplier) -> Program:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TextIO, get_args
 
 from layerlock.cli.settings import Caching, Kind
 from layerlock.errors import UsageError
@@ -93,3 +94,12 @@ def caching(options: argparse.Namespace) -> Caching:
 def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:
     """Say whether to write in colours, by the NO_COLOR convention and the kind of terminal."""
     return terminal and not variables.get("NO_COLOR") and variables.get("TERM", "dumb") != "dumb"
+
+
+def width(stream: TextIO, most: int) -> int:
+    """Give the columns of a terminal, at most so many; elsewhere just those."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return most
+    return min(columns or most, most)

@@ -35,6 +35,8 @@ VERBS: dict[str, str] = {
     "template": "write a SAM, Serverless, Terraform or CDK template that uses a layer",
     "gc": "remove from the store what nothing needs any more",
     "verify": "hash everything in the store anew",
+    "doctor": "look at what builds need of this machine, with remedies",
+    "completion": "print the completion script of a shell",
     "schema": "print the JSON Schema of recipes",
 }
 """Summaries by verb, in the order of the help."""

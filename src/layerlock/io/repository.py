@@ -127,6 +127,10 @@ class Repository:
         """Give the place of a layer's lock."""
         return self.root / "lockfiles" / f"{layer}.lock"
 
+    def times_path(self, layer: str) -> Path:
+        """Give the place beside a layer's lock where it stands how long its builds took."""
+        return self.lock_path(layer).with_suffix(".times.toml")
+
     def patch(self, package: PackageRecipe, index: int) -> Path:
         """Give the place of a package's patch, its hash checked.
 

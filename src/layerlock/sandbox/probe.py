@@ -17,19 +17,26 @@ _CONTAINER = (
     f"--security-opt apparmor=unconfined --security-opt systempaths=unconfined), {_DOCKER} from outside"
 )
 _TRIED = 20.0
+_SETTINGS = Path("/proc/sys")
+_APPARMOR = (
+    "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (/etc/sysctl.d keeps it over restarts), "
+    f"or an AppArmor profile for the program that grants `userns`, {_DOCKER}"
+)
+_MORE = f"sudo sysctl user.max_user_namespaces=15000, {_DOCKER}"
+_UNPRIVILEGED = f"sudo sysctl kernel.unprivileged_userns_clone=1, {_DOCKER}"
+_NO_NAMESPACES = f"use a kernel with CONFIG_USER_NS, CONFIG_NET_NS and CONFIG_SECCOMP_FILTER, {_DOCKER}"
 
 # (what bubblewrap says, what it means, what to do), the first match counts.
 _REASONS = (
     (
         r"setting up uid map: Permission denied|loopback: Failed RTM_NEWADDR",
         "AppArmor keeps user namespaces from ordinary programs (Ubuntu 23.10 and later do)",
-        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (/etc/sysctl.d keeps it over restarts), "
-        f"or an AppArmor profile for the program that grants `userns`, {_DOCKER}",
+        _APPARMOR,
     ),
     (
         r"ENOSPC|No space left on device",
         "the limit on user namespaces is reached, or is 0",
-        f"sudo sysctl user.max_user_namespaces=15000, {_DOCKER}",
+        _MORE,
     ),
     (
         r"max_user_namespaces: |Can't mount proc|cannot open /proc/sys/user",
@@ -39,7 +46,7 @@ _REASONS = (
     (
         r"kernel does not support user namespaces|Invalid argument",
         "the kernel has no user namespaces (CONFIG_USER_NS), or lacks another kind",
-        f"use a kernel with CONFIG_USER_NS, CONFIG_NET_NS and CONFIG_SECCOMP_FILTER, {_DOCKER}",
+        _NO_NAMESPACES,
     ),
     (
         r"Unknown option",
@@ -95,6 +102,28 @@ def probe(program: Program) -> None:
         raise explain(done.stderr.decode(errors="replace"))
 
 
+def restrictions(*, root: bool, settings: Path = _SETTINGS) -> tuple[tuple[str, str], ...]:
+    """Give what the kernel's settings have against user namespaces, each with its remedy; trying them is `probe`'s.
+
+    Two of the settings do not hold for `root`. `settings` is the folder of the kernel's settings.
+    """
+    found: list[tuple[str, str]] = []
+    most = _read(settings / "user" / "max_user_namespaces").strip()
+    if not most:
+        found.append(
+            ("the kernel has no user namespaces (user.max_user_namespaces is missing)", _NO_NAMESPACES)
+        )
+    elif most == "0":
+        found.append(("user.max_user_namespaces is 0", _MORE))
+    for name, forbids, remedy in (
+        ("unprivileged_userns_clone", "0", _UNPRIVILEGED),
+        ("apparmor_restrict_unprivileged_userns", "1", _APPARMOR),
+    ):
+        if not root and _read(settings / "kernel" / name).strip() == forbids:
+            found.append((f"kernel.{name} is {forbids}", remedy))
+    return tuple(found)
+
+
 def refusal(said: str) -> LayerlockError:
     """Turn the last line of a sandbox that was not set up into an error: the spec's fault, or the host's."""
     blamed = re.match(r"bwrap: (execvp|Can't chdir to|Can't find source path) (.*)", said)
@@ -122,7 +151,7 @@ def _not_permitted(last: str) -> SandboxUnavailable:
     if _setting("kernel/unprivileged_userns_clone") == "0":
         return SandboxUnavailable(
             f"the kernel keeps user namespaces from ordinary users ({last})",
-            hint=f"sudo sysctl kernel.unprivileged_userns_clone=1, {_DOCKER}",
+            hint=_UNPRIVILEGED,
         )
     if re.search(r"^Seccomp:\s*2", _read(Path("/proc/self/status")), re.MULTILINE):
         return SandboxUnavailable(
@@ -133,7 +162,7 @@ def _not_permitted(last: str) -> SandboxUnavailable:
 
 
 def _setting(name: str) -> str:
-    return _read(Path("/proc/sys") / name).strip()
+    return _read(_SETTINGS / name).strip()
 
 
 def _read(path: Path) -> str:

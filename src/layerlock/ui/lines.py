@@ -20,7 +20,9 @@ from layerlock.events import (
     FetchStarted,
     Noted,
     PlanMade,
+    RoomExpected,
     Sent,
+    TimeExpected,
     Waiting,
     Warned,
 )
@@ -32,7 +34,11 @@ NAMED = 6
 LARGE = 5_000_000
 """Bytes from which on the start of a download is worth a line of its own."""
 
-Importance = Literal["start", "step", "done", "trouble", "log"]
+LONG = 60
+"""Seconds from which on it is worth a line how long builds took before."""
+
+Importance = Literal["ahead", "start", "step", "done", "trouble", "log"]
+"""`ahead` tells what to expect, and stays; `start` is what a live display shows by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +59,10 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
     match event:
         case PlanMade():
             return _plan(event, name)
+        case TimeExpected():
+            return _time(event)
+        case RoomExpected():
+            return _room(event)
         case FetchStarted(url=url, size=total):
             if total is not None and total < LARGE:
                 return None
@@ -112,6 +122,31 @@ def _plan(event: PlanMade, name: str) -> Line | None:
     if not parts:
         return None
     return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="start")
+
+
+def _time(event: TimeExpected) -> Line | None:
+    if event.seconds < LONG:
+        return None
+    others = f"elsewhere, with {count(event.processors, 'processor')}" if event.processors else "elsewhere"
+    where = "here" if event.here == event.known else f"here and {others}" if event.here else others
+    which = "" if event.known == event.builds else f" of {event.builds}"
+    text = f"{event.known}{which} took {duration(event.seconds)} {where}, one after the other"
+    return Line(word="time", text=text, importance="ahead")
+
+
+def _room(event: RoomExpected) -> Line | None:
+    store = printable(event.store)
+    if event.needed > event.free:
+        text = (
+            f"{store} will take {size(event.needed)}, and {size(event.free)} are free: make room (layerlock gc), "
+            "or name another folder with --store"
+        )
+        return Line(word="room", text=text, importance="trouble")
+    if not event.new:
+        return None
+    free = size(event.free)
+    text = f"{size(event.needed)} or more go into {store}, a new store ({free} free); layerlock gc clears up"
+    return Line(word="room", text=text, importance="ahead")
 
 
 def _host(url: str) -> str:

@@ -35,6 +35,7 @@ BAR = 24
 """Cells of a progress bar."""
 
 _STYLES: dict[Importance, str] = {
+    "ahead": "cyan",
     "start": "",
     "step": "dim",
     "done": "green",

@@ -110,15 +110,22 @@ def table(rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset(),
     )
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Break harmless text into lines of at most `width` characters; words that are longer stay whole."""
+    import textwrap  # noqa: PLC0415 - builds with nothing to do wrap nothing
+
+    return textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
 def render_error(error: LayerlockError, *, colour: bool = False) -> str:
     """Write an error: what was wrong, where, and what to do."""
     first, *rest = lines(error.message)
-    made = [f"{_style('error:', '1;31', colour)} {first}", *rest]
+    made = [f"{style('error:', '1;31', colour)} {first}", *rest]
     if error.location is not None:
         made.append(f"  at {printable(str(error.location))}")
     if error.hint:
         first, *rest = lines(error.hint)
-        made += [f"{_style('hint:', '1;36', colour)} {first}", *(f"      {line}" for line in rest)]
+        made += [f"{style('hint:', '1;36', colour)} {first}", *(f"      {line}" for line in rest)]
     return "\n".join(made)
 
 
@@ -139,5 +146,6 @@ def render_layer(
     return f"{path}\n{table(rows, indent='  ')}"
 
 
-def _style(text: str, code: str, colour: bool) -> str:
+def style(text: str, code: str, colour: bool) -> str:
+    """Write in a colour (SGR parameters) if there are to be colours."""
     return f"\x1b[{code}m{text}\x1b[0m" if colour else text

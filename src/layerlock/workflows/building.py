@@ -64,6 +64,8 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
 
     Recorded outputs of derivations that did not change still hold: a different one stops the build.
     """
+    from layerlock.workflows.foreseeing import keep_times  # noqa: PLC0415 - builds with nothing to do need it not
+
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
     with kept(driver, lock), _hinting(driver, layer):
@@ -77,6 +79,7 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
         tree=made[names_of(driver.repository.layer(layer)).tree].output,
     )
     lock = write_record(driver, lock, made, record)
+    keep_times(lock, driver.repository.times_path(layer), driver.store)
     write_provenance(driver, lock, plan, built.path, built.sha256, {})
     return replace(built, confirmed=True)
 
@@ -266,14 +269,17 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
+    from layerlock.workflows.foreseeing import Foreseeing  # noqa: PLC0415 - see above
 
+    foreseeing = Foreseeing(driver.emit, driver.store, driver.repository, plan.planned, driver.jobs)
+    workshop = replace(driver.workshop, emit=foreseeing)
     if complete is not None:
         pins = complete()
         driver.store.hold(keeping.sources(pins.values()))
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
-        return realise_all(plan, targets, driver.workshop, supply, driver.capacity, outputs, made)
+        return realise_all(plan, targets, workshop, supply, driver.capacity, outputs, made)
     except AbiViolation as error:
         name_wheel(error, _wheels(driver, plan, pins))
         raise

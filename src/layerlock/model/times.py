@@ -1,0 +1,71 @@
+"""How long builds took and what they used, as the records of it are read: in no hash, and no part of any lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from layerlock.model.decode import Name, Sha256, item
+
+VERSION = 1
+"""The version of the format that is written."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Took:
+    """What one build took: whole seconds of wall time, bytes of memory at the most, bytes of its output."""
+
+    name: Name = item("The derivation.")
+    planned: Sha256 = item("Its planned hash.")
+    seconds: int = item("Wall time, in seconds.")
+    memory: int = item("The most memory that it used, in bytes; 0 where nobody looked.", default=0)
+    size: int = item("The size of its output's NAR in bytes.", default=0)
+    processors: int = item("How many processes it was told to run at once.", default=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """`lockfiles/LAYER.times.toml`."""
+
+    version: int = item("The version of the format.")
+    builds: tuple[Took, ...] = item("What each build took, in build order.", default=())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """What builds can be expected to take: those known, their seconds one after the other, and their output's bytes.
+
+    `here` of them were built on this machine before. `processors` are those of the others, where they agree, else 0.
+    """
+
+    known: int
+    here: int
+    seconds: int
+    size: int
+    processors: int
+
+
+def expect(wanted: Iterable[tuple[str, str]], here: Sequence[Took], elsewhere: Sequence[Took]) -> Expected:
+    """Say what builds, by name and planned hash, can be expected to take.
+
+    What this machine took counts before what others did, and a build of the same planned hash before another one of
+    the same name: a recipe that was changed a little takes about as long.
+    """
+    own = {took.planned: took for took in here}
+    exact = {took.planned: took for took in elsewhere}
+    alike = {took.name: took for took in elsewhere}
+    at_home: list[Took] = []
+    abroad: list[Took] = []
+    for name, planned in wanted:
+        if planned in own:
+            at_home.append(own[planned])
+        elif found := exact.get(planned) or alike.get(name):
+            abroad.append(found)
+    processors = {took.processors for took in abroad}
+    return Expected(
+        known=len(at_home) + len(abroad),
+        here=len(at_home),
+        seconds=sum(took.seconds for took in (*at_home, *abroad)),
+        size=sum(took.size for took in (*at_home, *abroad)),
+        processors=processors.pop() if len(processors) == 1 else 0,
+    )

@@ -1,0 +1,104 @@
+"""Saying beforehand what a run will take: how long builds took before, and how much room there is in the store.
+
+How long builds take is noted in the store as they end, and kept beside the lock by `record`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from layerlock.errors import LayerlockError
+from layerlock.events import BuildFinished, Event, Listener, PlanMade, RoomExpected, TimeExpected
+from layerlock.io.repository import Repository
+from layerlock.io.times import SUFFIX, read_note, read_times, write_note, write_times
+from layerlock.model.lock import Lock
+from layerlock.model.times import Expected, Took, expect
+from layerlock.store.local import LocalStore
+
+
+class Foreseeing:
+    """A listener before another one: after a plan it tells what to expect, and it notes what each build took.
+
+    `planned` are the plan's hashes by name, `jobs` the processes that a build may run at once. It is made before
+    anything is put into the store: `new` is a store that holds nothing yet.
+    """
+
+    def __init__(
+        self, emit: Listener, store: LocalStore, repository: Repository, planned: Mapping[str, str], jobs: int
+    ) -> None:
+        self._emit = emit
+        self._store = store
+        self._repository = repository
+        self._planned = planned
+        self._jobs = jobs
+        self._new = not any(store.layout.planned.glob("*.json"))
+
+    def __call__(self, event: Event) -> None:
+        """Hand an event on, and do what it gives occasion for."""
+        if isinstance(event, BuildFinished):
+            # What was built stands; a note more or less is no matter.
+            with suppress(OSError, LayerlockError):
+                write_note(self._store.log_path(event.planned), self._took(event))
+        self._emit(event)
+        if isinstance(event, PlanMade) and event.to_build:
+            # Whether there is anything to tell, no build depends on it.
+            with suppress(OSError):
+                self._tell(event)
+
+    def _took(self, event: BuildFinished) -> Took:
+        return Took(
+            name=event.name,
+            planned=event.planned,
+            seconds=round(event.seconds),
+            memory=event.peak_memory,
+            size=event.size,
+            processors=self._jobs,
+        )
+
+    def _tell(self, plan: PlanMade) -> None:
+        wanted = [(name, self._planned[name]) for name in plan.to_build]
+        notes = [note for _, planned in wanted if (note := read_note(self._store.log_path(planned)))]
+        folder = self._repository.root / "lockfiles"
+        recorded = [took for path in sorted(folder.glob(f"*{SUFFIX}")) for took in read_times(path)]
+        found = expect(wanted, notes, recorded)
+        self._emit(_time(plan, found))
+        self._emit(
+            RoomExpected(
+                name=plan.name,
+                store=str(self._store.root),
+                new=self._new,
+                needed=plan.fetch_bytes + found.size,
+                free=_free(self._store.root),
+            )
+        )
+
+
+def keep_times(lock: Lock, path: Path, store: LocalStore) -> None:
+    """Write what the builds of a lock took beside it: as the store has noted it, else as it was kept before."""
+    before = {took.planned: took for took in read_times(path)}
+    found = [
+        read_note(store.log_path(derivation.planned)) or before.get(derivation.planned)
+        for derivation in lock.derivations
+    ]
+    known = tuple(took for took in found if took is not None)
+    if known:
+        write_times(path, known)
+
+
+def _time(plan: PlanMade, found: Expected) -> TimeExpected:
+    return TimeExpected(
+        name=plan.name,
+        builds=len(plan.to_build),
+        known=found.known,
+        here=found.here,
+        seconds=found.seconds,
+        processors=found.processors,
+    )
+
+
+def _free(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
