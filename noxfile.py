@@ -129,7 +129,13 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, with real builds of small packages in the sandbox."""
-    run("dev", "pytest", "-m", "not cold", *session.posargs)
+    run("dev", "pytest", "-m", "not cold and not long", *session.posargs)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """Run the tests that take minutes and that `ci` leaves out, the tutorial as it is written among them."""
+    run("dev", "pytest", "-m", "long", *session.posargs)
 
 
 @nox.session
@@ -143,4 +149,4 @@ def ci(session: nox.Session) -> None:
     """Check and test everything, with one build of the layer cv from an empty store, and of the site."""
     lint(session)
     docs(session)
-    run("dev", "pytest", *session.posargs)
+    run("dev", "pytest", "-m", "not long", *session.posargs)

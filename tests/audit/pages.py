@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 from layerlock.audit.page import render
+from layerlock.store.local import LocalStore
 from layerlock.ui.text import printable, size
 from layerlock.workflows.auditing import Choice, audit_layers, page_facts
+from layerlock.workflows.drawing import libraries
 from tests.audit.conftest import TODAY, Shelf
+from tests.required import without
 
 ATTACK = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 """What must never run, or even become an element."""
@@ -45,11 +50,18 @@ def built(shelf: Shelf, *, hostile: bool = False) -> Shelf:
     return shelf
 
 
-def page(shelf: Shelf) -> str:
+def page(shelf: Shelf, libraries: tuple[str, ...] = ()) -> str:
     """Write the page, as the command does."""
     choice = Choice(today=TODAY)
     audited = audit_layers(shelf.driver(), ("demo",), choice)
-    return render(page_facts(audited, choice), size=size, harmless=printable)
+    return render(page_facts(audited, choice), size=size, harmless=printable, libraries=libraries)
+
+
+def drawn(store: LocalStore) -> tuple[str, ...]:
+    """Fetch what draws charts; skip the test where there is no npm."""
+    if shutil.which("npm") is None:
+        without("npm", "npm is not installed")
+    return libraries(store, dict(os.environ))
 
 
 class Parsed(HTMLParser):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from layerlock.store.local import LocalStore
 from tests.audit.browser import Page, chromium
 from tests.audit.conftest import Shelf
-from tests.audit.pages import ATTACK, TREE, built, page, write
+from tests.audit.pages import ATTACK, TREE, built, drawn, page, write
 
 INK = """
 const canvas = document.querySelector(arguments[0] + ' canvas');
@@ -78,7 +79,7 @@ def browser() -> Iterator[Page]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Give the address of the page, of a layer that would like to do harm."""
     folder = tmp_path_factory.mktemp("page")
-    return write(folder, page(built(Shelf(folder), hostile=True)))
+    return write(folder, page(built(Shelf(folder), hostile=True), drawn(LocalStore(folder / "libraries"))))
 
 
 @pytest.fixture
@@ -280,6 +281,6 @@ def test_without_scripts_it_tells_the_same(shown: Page, address: str) -> None:
 def test_where_the_tables_stand_does_not_matter(tmp_path: Path, browser: Page) -> None:
     folder = tmp_path / "a folder with # and spaces"
     folder.mkdir()
-    browser.open(write(folder, page(built(Shelf(tmp_path)))))
+    browser.open(write(folder, page(built(Shelf(tmp_path)), drawn(LocalStore(tmp_path / "libraries")))))
     assert browser.run(INK, "#treemap") > 10
     assert browser.troubles() == []

@@ -35,6 +35,7 @@ def test_the_page_has_files_and_commands_alone() -> None:
 
 
 @pytest.mark.cold
+@pytest.mark.long
 @pytest.mark.sandbox
 @pytest.mark.timeout(1800)
 def test_the_tutorial_works(tmp_path: Path, cold_store: Path) -> None:

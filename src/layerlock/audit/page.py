@@ -17,13 +17,24 @@ from typing import Final
 from layerlock import __version__
 from layerlock.audit.page_rows import Facts
 
-SCRIPTS: Final = ("echarts.min.js", "dagre.min.js", "base.js", "treemap.js", "graph.js", "controls.js")
-"""In the order in which they run; the first two are as their projects publish them."""
+SCRIPTS: Final = ("base.js", "controls.js")
+"""What makes the page's tables handy."""
+CHARTS: Final = ("base.js", "treemap.js", "graph.js", "controls.js")
+"""The same with charts, in the order in which they run."""
 STYLE: Final = "page.css"
 
 
-def render(facts: Facts, *, size: Callable[[int], str], harmless: Callable[[str], str]) -> str:
-    """Write the page. `size` writes bytes for people, `harmless` drops what could forge a text's reading."""
+def render(
+    facts: Facts,
+    *,
+    size: Callable[[int], str],
+    harmless: Callable[[str], str],
+    libraries: tuple[str, ...] = (),
+) -> str:
+    """Write the page. `size` writes bytes for people, `harmless` drops what could forge a text's reading.
+
+    `libraries` are the texts of ECharts and dagre; without them the page has its tables and no charts.
+    """
     # Here and not at the top: only a page needs it.
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
     from markupsafe import Markup  # noqa: PLC0415
@@ -42,16 +53,16 @@ def render(facts: Facts, *, size: Callable[[int], str], harmless: Callable[[str]
         finalize=shown,
     )
     environment.filters |= {"size": size, "share": _share, "link": _is_link, "counted": _counted}
-    scripts = [_data(name) for name in SCRIPTS]
+    scripts = [*libraries, *(_data(name) for name in (CHARTS if libraries else SCRIPTS))]
     style = _data(STYLE)
     return environment.from_string(_data("page.html")).render(
         facts=facts,
         version=__version__,
         policy=_policy(scripts, style),
-        # These are the driver's own files, which a test holds free of what would end their elements.
+        # The driver's own files and pinned ones, which a test holds free of what would end their elements.
         scripts=[Markup(script) for script in scripts],  # noqa: S704
         style=Markup(style),  # noqa: S704
-        licences=_data("licences.txt"),
+        licences=_data("licences.txt") if libraries else "",
     )
 
 

@@ -223,12 +223,23 @@ def _write_sarif(path: Path, audited: list[Audited]) -> None:
 
 def _write_page(call: Call, choice: Choice, audited: Audited) -> None:
     from layerlock.audit.page import render  # noqa: PLC0415 - as above
+    from layerlock.errors import FetchError  # noqa: PLC0415 - as above
+    from layerlock.events import Warned  # noqa: PLC0415 - as above
     from layerlock.io.atomic import write_bytes  # noqa: PLC0415 - as above
     from layerlock.ui.text import printable, size  # noqa: PLC0415 - as above
     from layerlock.workflows.auditing import page_facts  # noqa: PLC0415 - as above
+    from layerlock.workflows.drawing import libraries  # noqa: PLC0415 - as above
 
     path = call.current / call.options.html
-    data = render(page_facts(audited, choice), size=size, harmless=printable).encode()
+    drawn: tuple[str, ...] = ()
+    with call.driver() as driver:
+        try:
+            drawn = libraries(driver.store, call.variables)
+        except FetchError as error:
+            # Everything that charts show stands in tables too.
+            driver.emit(Warned(name=audited.layers[0], message=f"the page has no charts: {error.message}"))
+    facts = page_facts(audited, choice)
+    data = render(facts, size=size, harmless=printable, libraries=drawn).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
     call.result(
