@@ -3,9 +3,9 @@
     ./nox -s lint-examples
     python -m tools.lint_examples FOLDER ...    with the programs of these folders, installing nothing
 
-AWS SAM, cfn-lint and the Serverless Framework are installed apart from everything else, into .venv-examples/, since what
-SAM pins contradicts the other locks: requirements/examples.txt and requirements/serverless/package-lock.json, both with
-hashes. Terraform is asked where it is installed. What is not there is named, and not counted as passed. The
+AWS SAM, cfn-lint and the Serverless Framework are installed apart from everything else, into .venv-examples/, since
+what SAM pins contradicts the other locks: requirements/examples.txt and requirements/serverless/package-lock.json, both
+with hashes. Terraform is asked where it is installed. What is not there is named, and not counted as passed. The
 framework's schema is part of its program; `serverless print` reads a file, resolves it and holds it against that
 schema. None of the judges needs credentials or a network.
 """

@@ -110,7 +110,7 @@ def test_an_app_for_the_cdk_is_python(case: str) -> None:
 
 @pytest.mark.parametrize("tool", ["sam", "serverless"])
 def test_the_example_is_what_the_command_writes(tool: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The templates of examples/lambdavision/ are made from its recipe, and are held against the tools by lint-examples."""
+    """The templates of examples/lambdavision/ are made from its recipe; lint-examples lets the tools judge them."""
     place = ROOT / "examples" / "lambdavision" / TOOLS[tool].file
     known = place.read_text()
     command = ["template", tool, "lambdavision", "--local", "--repo", str(ROOT), "--out"]

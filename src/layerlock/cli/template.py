@@ -24,8 +24,8 @@ HELP = Help(
     about="Writes a template with one function that uses a layer: for AWS SAM (template.yaml), the Serverless "
     "Framework (serverless.yml), Terraform (main.tf) or the CDK (app.py, Python). It names the published version of a "
     "region by its ARN, or, with --local, the zip. The function's own code is expected in `function/app.py` with a "
-    "`handler` (Serverless: `app.py`). Of a function of this repository the template deploys it with its layers and all "
-    "that its recipe's table `deploy` asks for: buckets, triggers, an address. The same recipes give the same text.",
+    "`handler` (Serverless: `app.py`). Of a function of this repository the template deploys it with its layers and "
+    "all that its recipe's table `deploy` asks for: buckets, triggers, an address. Same recipes, same text.",
     writes="nothing, or the file that --out names.",
     examples=(
         "layerlock template sam cv --region eu-west-1 > template.yaml",

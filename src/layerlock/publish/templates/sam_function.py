@@ -13,8 +13,9 @@ def render(subject: FunctionSubject) -> str:
     # cfn-lint's W2531 fails from a certain day on; that day is told here, and by `layerlock audit`.
     parts = [
         f"""\
-# Written by `layerlock template sam {subject.name}`, from recipes/functions/{subject.name}.toml: which is to be changed.
-# `sam deploy --guided --resolve-s3 --capabilities CAPABILITY_IAM` makes everything below in one step.
+# Written by `layerlock template sam {subject.name}`, from recipes/functions/{subject.name}.toml,
+# which is to be changed. This makes everything below in one step:
+# sam deploy --guided --resolve-s3 --capabilities CAPABILITY_IAM
 AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Description: {quoted(subject.summary)}

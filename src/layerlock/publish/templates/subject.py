@@ -121,7 +121,7 @@ def camel(name: str) -> str:
 
 
 def snake(name: str, kind: str) -> str:
-    """Write a name as variables are called: `cv-small` as `cv_small`; `kind` goes before one that has no letter first."""
+    """Write a name as variables are called: `cv-small` as `cv_small`; `kind` goes before one without a first letter."""
     made = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return made if made[:1].isalpha() else f"{kind}_{made}"
 
