@@ -92,7 +92,11 @@ def owners_by_packages(
             if same
             else tuple(
                 _steps(
-                    inventory.objects.get(entry.path), original, lowered, private, renamed=assembled != original
+                    inventory.objects.get(entry.path),
+                    original,
+                    lowered,
+                    private,
+                    renamed=assembled != original,
                 )
             )
         )
