@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
 import re
 import subprocess
@@ -51,14 +52,18 @@ def main() -> int:
     few = "--few" in sys.argv
     options = [word for word in sys.argv[1:] if word != "--few"]
     plan = [("lambdavision-stub", 300)] if few else [("lambdavision-stub", 10_000), ("lambdavision", 100)]
+    busy = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image.jpg"
         image.write_bytes(picture())
-        rows = [measured(function, times, image, options) for function, times in plan]
+        rows = []
+        for function, times in plan:
+            rows.append(measured(function, times, image, options))
+            busy.append(os.getloadavg()[0])
     for row in rows:
         print(as_line(row))
     if not few:
-        PAGE.write_text(page(PAGE.read_text(), rows))
+        PAGE.write_text(page(PAGE.read_text(), rows, busy))
     return 0 if all(row.steady for row in rows) else 1
 
 
@@ -102,15 +107,17 @@ def as_line(row: Row) -> str:
     )
 
 
-def page(text: str, rows: list[Row]) -> str:
-    """Put the table into the page."""
+def page(text: str, rows: list[Row], busy: list[float]) -> str:
+    """Put the table into the page; `busy` are load averages before, between and after the runs."""
     head = [
         "| function | invocations | bytes resident for each | MB after the warm-up | MB in the end | "
         "s of the first | ms each at first | ms each in the end |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     when = f"{datetime.now(UTC):%B %Y}, {platform.machine()}, Linux {platform.release().split('-')[0]}"
-    table = "\n".join((f"Measured in {when}.", "", *head, *map(as_line, rows)))
+    load = ", ".join(f"{each:.1f}" for each in busy)
+    told = f"Measured in {when}, {os.cpu_count()} processors; load before, between and after: {load}."
+    table = "\n".join((told, "", *head, *map(as_line, rows)))
     return re.sub(
         r"(<!-- generated: soak -->\n).*?(<!-- end -->)",
         lambda found: f"{found[1]}\n{table}\n\n{found[2]}",

@@ -57,6 +57,39 @@ def test_every_file_has_its_package(tmp_path: Path) -> None:
     assert found(CHECKS, survey) == []
 
 
+def test_what_came_to_the_top_of_a_function_has_its_package(tmp_path: Path) -> None:
+    """A function's modules are moved, its libraries outside of `python/` are not; bytecode moves with its module."""
+    own = package(tmp_path / "own", {"python/app.py": b"x", "share/licenses/own": b"free"})
+    wheel = package(tmp_path / "wheel", {MODULE: b"y", f"{SITE}/wheel.libs/libwheel.so.1": b"z"})
+    files: Files = {
+        "app.py": b"x",
+        "share/licenses/own": b"free",
+        "tiny/config-3.11.py": b"y",
+        "tiny/__pycache__/config-3.11.cpython-311.pyc": HEADER,
+        "wheel.libs/ll-wheel.so.1": b"z",
+    }
+    moved = {"from": f"{SITE}/wheel.libs/libwheel.so.1", "to": f"{SITE}/wheel.libs/ll-wheel.so.1"}
+    path = pack(tmp_path / "z.zip", files)
+    survey = survey_of(
+        path, packages=(own, wheel), report={"private": [moved]}, root="/var/task", raised=(SITE, "python")
+    )
+    owners = survey.owners
+    assert {path: (owner.package, owner.how) for path, owner in owners.items()} == {
+        "app.py": ("own", "as built"),
+        "share/licenses/own": ("own", "as built"),
+        "tiny/config-3.11.py": ("wheel", "as built"),
+        "tiny/__pycache__/config-3.11.cpython-311.pyc": ("wheel", "compiled"),
+        "wheel.libs/ll-wheel.so.1": ("wheel", "as built"),
+    }
+    assert owners["app.py"].original == "python/app.py"
+    assert owners["wheel.libs/ll-wheel.so.1"].original == f"{SITE}/wheel.libs/libwheel.so.1"
+    assert survey.unpacked(moved["to"]) == "wheel.libs/ll-wheel.so.1"
+    assert survey.inside("/var/task/app.py") == "app.py"
+    assert found(CHECKS, survey) == []
+    # Of a layer, the same files would be nobody's.
+    assert set(survey_of(path, packages=(own, wheel)).owners) == {"share/licenses/own"}
+
+
 def test_a_file_that_was_added_or_changed_is_an_error(tmp_path: Path) -> None:
     """What no package brought, other bytes, a link that leads elsewhere, and a link in place of a file."""
     one = package(tmp_path / "one", {"lib/a.py": b"x", "lib/b.py": b"y"})

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from layerlock.cli import main
 from layerlock.cli.template import TOOLS as NAMES
-from layerlock.publish.templates.subject import Subject
+from layerlock.publish.templates.subject import BucketSubject, FunctionSubject, Subject
 from layerlock.publish.templates.table import TOOLS
 from tests.publish.conftest import Stall
 
+ROOT = Path(__file__).parents[2]
 GOLDENS = Path(__file__).parent / "templates"
 SUBJECT = Subject(
     layer="cv-small",
@@ -27,11 +29,46 @@ SUBJECT = Subject(
     region="eu-west-1",
 )
 LOCAL = dataclasses.replace(SUBJECT, arn=None, region=None, architecture="arm64", layer="torch")
-CASES = [(tool, case) for tool in TOOLS for case in ("published", "local")]
+FUNCTION = FunctionSubject(
+    name="see.all_1",
+    summary=SUBJECT.summary,
+    runtime="python3.11",
+    deprecated="2027-06-30",
+    architecture="arm64",
+    handler="app.main",
+    zip="dist/see.all_1.zip",
+    variables={"GREETING": 'say "hello"'},
+    memory=2048,
+    time=60,
+    retries=1,
+    method="ANY",
+    path="/see/{what}",
+    buckets=(
+        BucketSubject(name="in-here", summary="Uploads", access="read", starts=True, variable=""),
+        BucketSubject(name="function", summary="Answers", access="write", starts=False, variable="ANSWERS"),
+    ),
+    layers=(SUBJECT, dataclasses.replace(LOCAL, zip="dist/torch.zip")),
+    region="eu-west-1",
+)
+BARE = dataclasses.replace(
+    FUNCTION,
+    variables={},
+    method="",
+    path="",
+    buckets=(),
+    layers=(),
+    region=None,
+    name="bare",
+    zip="dist/bare.zip",
+)
+KINDS = ("published", "local", "function", "bare")
+CASES = [(tool, case) for tool in TOOLS for case in KINDS]
 
 
 def render(tool: str, case: str) -> str:
     """Write a template."""
+    if case in ("function", "bare"):
+        return TOOLS[tool].render_function(FUNCTION if case == "function" else BARE)
     return TOOLS[tool].render(SUBJECT if case == "published" else LOCAL)
 
 
@@ -55,7 +92,7 @@ def test_goldens(tool: str, case: str) -> None:
     assert render(tool, case) == known.read_text(), f"if the change is meant: {hint}"
 
 
-@pytest.mark.parametrize("case", ["published", "local"])
+@pytest.mark.parametrize("case", KINDS)
 def test_terraform_would_lay_it_out_so(case: str, tmp_path: Path) -> None:
     program = shutil.which("terraform")
     if program is None:
@@ -66,9 +103,32 @@ def test_terraform_would_lay_it_out_so(case: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("case", ["published", "local"])
+@pytest.mark.parametrize("case", KINDS)
 def test_an_app_for_the_cdk_is_python(case: str) -> None:
     compile(render("cdk", case), "app.py", "exec")
+
+
+@pytest.mark.parametrize("tool", ["sam", "serverless"])
+def test_the_example_is_what_the_command_writes(tool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The templates of examples/lambdavision/ are made from its recipe; lint-examples lets the tools judge them."""
+    place = ROOT / "examples" / "lambdavision" / TOOLS[tool].file
+    known = place.read_text()
+    command = ["template", tool, "lambdavision", "--local", "--repo", str(ROOT), "--out"]
+    # Beside it, since the zips are named as seen from there.
+    beside = place.with_name(f"{place.name}.new")
+    try:
+        assert main.main([*command, str(beside)]) == 0
+        made = beside.read_text()
+    finally:
+        beside.unlink(missing_ok=True)
+    capsys.readouterr()
+    shown = f"examples/lambdavision/{place.name}"
+    assert made == known, f"run: layerlock template {tool} lambdavision --local --out {shown}"
+
+
+def test_a_function_over_published_layers_needs_their_record(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["template", "sam", "lambdavision", "--repo", str(ROOT)]) == 2
+    assert "`torch` was not published" in capsys.readouterr().err
 
 
 def publish(stall: Stall, *regions: str) -> None:

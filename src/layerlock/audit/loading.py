@@ -53,19 +53,21 @@ Edges = Mapping[str, Mapping[str, Found | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """A layer at `/opt` on a runtime.
+    """A layer at `/opt`, or a function at `/var/task`, on a runtime.
 
     Args:
         objects: the layer's objects by path.
         names: every path or link that leads to an object, and that object's path.
         platform: the runtime.
         interpreter: its Python, where that is known; else what begins as Python's own names do is taken as met.
+        root: where it is unpacked.
     """
 
     objects: Mapping[str, Elf] = field(repr=False)
     names: Mapping[str, str] = field(repr=False)
     platform: Platform
     interpreter: Elf | None = field(default=None, repr=False)
+    root: str = OPT
 
     @cached_property
     def edges(self) -> Edges:
@@ -134,16 +136,21 @@ class Loader:
         chain = [path]
         for current in chain:
             elf = self.objects[current]
-            folder = posixpath.dirname(f"{OPT}/{current}")
+            folder = posixpath.dirname(f"{self.root}/{current}")
             yield from () if elf.runpath else (expand(entry, folder) for entry in elf.rpath)
             chain += (user for user in _brought_in_by(edges, current) if user not in chain)
 
     def _inside(self, name: str, places: Iterable[str]) -> Found | None:
-        paths = (posixpath.relpath(f"{place}/{name}", OPT) for place in places if place.startswith(OPT))
+        paths = (self._below(place, name) for place in places)
         return next((Found(name=name, path=self.names[path]) for path in paths if path in self.names), None)
 
+    def _below(self, place: str, name: str) -> str:
+        """Give the path of a name in a folder, as seen from the root; empty where that is elsewhere."""
+        inside = f"{place}/".startswith(f"{self.root}/")
+        return posixpath.relpath(f"{place}/{name}", self.root) if inside else ""
+
     def _resolve(self, path: str, elf: Elf, name: str) -> Found | None:
-        folder = posixpath.dirname(f"{OPT}/{path}")
+        folder = posixpath.dirname(f"{self.root}/{path}")
         for place in (
             *(() if elf.runpath else (expand(entry, folder) for entry in elf.rpath)),
             *self.platform.search,
@@ -152,7 +159,7 @@ class Loader:
         ):
             if place in _SYSTEM and name in self.platform.libraries:
                 return Found(name=name)
-            inside = posixpath.relpath(f"{place}/{name}", OPT) if place.startswith(OPT) else ""
+            inside = self._below(place, name)
             if inside in self.names:
                 return Found(name=name, path=self.names[inside])
         if name in self.platform.loaded_before:

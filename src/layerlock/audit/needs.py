@@ -9,6 +9,7 @@ from typing import Literal
 
 from layerlock.audit.loading import Loader
 from layerlock.audit.survey import Survey
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.recipe import ScriptBuild
 from layerlock.model.recipes import Recipes
@@ -35,7 +36,7 @@ class NeededFile:
     chains: tuple[tuple[str, ...], ...]
 
 
-Kind = Literal["layer", "runtime", "package", "environment", "source", "Debian package"]
+Kind = Literal["layer", "function", "runtime", "package", "environment", "source", "Debian package"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,10 @@ def needed_files(survey: Survey, name: str) -> tuple[NeededFile, ...]:
     A library that got a private name is found by its old one too.
     """
     inventory, loader = survey.inventory, survey.loader
-    renamed = {posixpath.basename(row["from"]): str(row["to"]) for row in survey.report.get("private", ())}
+    renamed = {
+        posixpath.basename(row["from"]): survey.unpacked(str(row["to"]))
+        for row in survey.report.get("private", ())
+    }
     wanted = {name, renamed.get(name, name)}
     found = [
         path
@@ -115,7 +119,7 @@ def mentions(layer: LayerRecipe, closure: Closure, recipes: Recipes) -> tuple[Me
 
 
 def _mentions(layer: LayerRecipe, closure: Closure, recipes: Recipes) -> Iterator[Mention]:
-    top = Node(kind="layer", name=layer.name)
+    top = _node(layer)
     about = layer.layer
     runtime = recipes.runtime(about.runtime)
     yield from _holds(layer)
@@ -124,7 +128,8 @@ def _mentions(layer: LayerRecipe, closure: Closure, recipes: Recipes) -> Iterato
         yield said(top, "package", name, "smoke_tools", f"smoke_tools.packages[{index}]")
     yield from _stand_in(runtime, about.architecture)
     for below in beneath(layer, recipes):
-        yield said(top, "layer", below.name, "with", "layer.with")
+        key = "layers" if top.kind == "function" else "with"
+        yield said(top, "layer", below.name, key, "layer.with")
         yield from _holds(below)
     for package in closure.packages:
         node = Node(kind="package", name=package.name)
@@ -148,8 +153,12 @@ def said(by: Node, kind: Kind, name: str, key: str, dotted: str) -> Mention:
     return Mention(by=by, of=Node(kind=kind, name=name), key=key, dotted=dotted)
 
 
+def _node(layer: LayerRecipe) -> Node:
+    return Node(kind="function" if isinstance(layer, FunctionLayer) else "layer", name=layer.name)
+
+
 def _holds(layer: LayerRecipe) -> Iterator[Mention]:
-    node, about = Node(kind="layer", name=layer.name), layer.layer
+    node, about = _node(layer), layer.layer
     for index, name in enumerate(about.packages):
         yield said(node, "package", name, "packages", f"layer.packages[{index}]")
     for index, name in enumerate(about.tools):

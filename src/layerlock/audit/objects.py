@@ -8,7 +8,7 @@ from typing import Final
 
 from layerlock.audit.check import Check, of_contents
 from layerlock.audit.elf import Relro
-from layerlock.audit.loading import OPT, Found, Loader, expand
+from layerlock.audit.loading import Found, Loader, expand
 from layerlock.audit.subject import Contents
 from layerlock.audit.survey import Survey
 from layerlock.model.findings import Finding, Severity
@@ -130,10 +130,10 @@ def _protector(survey: Survey) -> Iterator[Finding]:
 
 def _search(survey: Survey) -> Iterator[Finding]:
     for path, elf in survey.inventory.objects.items():
-        folder = posixpath.dirname(f"{OPT}/{path}")
+        folder = posixpath.dirname(f"{survey.root}/{path}")
         for entry in (*elf.rpath, *elf.runpath):
             place = expand(entry, folder)
-            if not f"{place}/".startswith(f"{OPT}/"):
+            if not f"{place}/".startswith(f"{survey.root}/"):
                 yield SEARCH.found(
                     path,
                     f"{path} searches libraries in {entry or 'the current directory'!r}, outside of the layer",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from layerlock.audit.bytecode import source_of
+from layerlock.audit.elf import Elf
 from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
 from layerlock.io.entries import Entry
@@ -63,9 +64,15 @@ class Owner:
 
 
 def owners_by_packages(
-    inventory: Inventory, packages: Sequence[Shipped], report: Mapping[str, Any]
+    inventory: Inventory,
+    packages: Sequence[Shipped],
+    report: Mapping[str, Any],
+    raised: Sequence[str] = (),
 ) -> dict[str, Owner]:
-    """Give the owner of each file and link, by path, out of the packages' outputs; what none brought is absent."""
+    """Give the owner of each file and link, by path, out of the packages' outputs; what none brought is absent.
+
+    `raised` are the folders whose files assembly brought to the top of the tree; it reports the paths of before.
+    """
     renamed = {str(row["to"]): str(row["from"]) for row in report.get("private", ())}
     lowered = {str(row["file"]) for row in report.get("lowered", ())}
     private = frozenset(posixpath.basename(path) for path in renamed)
@@ -73,12 +80,26 @@ def owners_by_packages(
     for entry in inventory.entries.values():
         if entry.kind not in ("file", "link"):
             continue
-        original = renamed.get(entry.path, entry.path)
-        shipped = next((each for each in packages if os.path.lexists(each.tree / original)), None)
-        if shipped is None:
+        placed = (entry.path, *(f"{folder}/{entry.path}" for folder in raised))
+        known = ((path, renamed.get(path, path), each) for path in placed for each in packages)
+        origin = next((row for row in known if os.path.lexists(row[2].tree / row[1])), None)
+        if origin is None:
             continue
+        assembled, original, shipped = origin
         same = _same(entry, shipped.tree / original)
-        steps = () if same else tuple(_steps(inventory, entry.path, original, lowered, private))
+        steps = (
+            ()
+            if same
+            else tuple(
+                _steps(
+                    inventory.objects.get(entry.path),
+                    original,
+                    lowered,
+                    private,
+                    renamed=assembled != original,
+                )
+            )
+        )
         found[entry.path] = Owner(
             package=shipped.name,
             version=shipped.version,
@@ -127,20 +148,19 @@ def _same(entry: Entry, path: Path) -> bool:
 
 
 def _steps(
-    inventory: Inventory, path: str, original: str, lowered: set[str], private: frozenset[str]
+    elf: Elf | None, original: str, lowered: set[str], private: frozenset[str], *, renamed: bool
 ) -> Iterator[str]:
     """Say what assembly did to an object; for anything else there is nothing that it does."""
-    elf = inventory.objects.get(path)
     if elf is None:
         return
-    if original != path:
+    if renamed:
         yield f"renamed from {original}"
     if original in lowered:
         yield "references lowered to older symbol versions"
     names = sorted(private.intersection(elf.needed))
     if names:
         yield f"made to need {', '.join(names)}"
-    if original == path and original not in lowered and not names:
+    if not renamed and original not in lowered and not names:
         yield "stripped"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from layerlock.audit.elf import Elf
 from layerlock.audit.globs import selected
-from layerlock.audit.loading import Loader, Platform
+from layerlock.audit.loading import OPT, Loader, Platform
 from layerlock.audit.owners import Owner, Shipped, owners_by_packages, owners_by_records
 from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
@@ -28,6 +28,8 @@ class Survey:
         packages: what it was made of; empty for a zip from elsewhere.
         report: what its assembly said; empty likewise.
         build_paths: patterns of files that may hold folders of the build.
+        root: where the runtime unpacks it.
+        raised: the folders of packages whose files came to the top of it, as they do in a function.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Survey:
     packages: tuple[Shipped, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict, repr=False)
     build_paths: tuple[str, ...] = ()
+    root: str = OPT
+    raised: tuple[str, ...] = ()
 
     @cached_property
     def loader(self) -> Loader | None:
@@ -49,14 +53,24 @@ class Survey:
             names=self.inventory.names,
             platform=self.platform,
             interpreter=self.interpreter,
+            root=self.root,
         )
 
     @cached_property
     def owners(self) -> Mapping[str, Owner]:
         """Where each file comes from; what nothing tells of is absent."""
         if self.packages:
-            return owners_by_packages(self.inventory, self.packages, self.report)
+            return owners_by_packages(self.inventory, self.packages, self.report, self.raised)
         return owners_by_records(self.inventory)
+
+    def unpacked(self, path: str) -> str:
+        """Give the place of what assembly reports under `path`."""
+        folder = next((each for each in self.raised if path.startswith(f"{each}/")), None)
+        return path if folder is None else path.removeprefix(f"{folder}/")
+
+    def inside(self, path: str) -> str:
+        """Give a path as it is below the root; what does not begin with it stays as it is."""
+        return path.removeprefix(f"{self.root}/")
 
     def package(self, path: str) -> str:
         """Name the package of a file; empty where that is not known."""

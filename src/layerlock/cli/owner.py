@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a path in the layer, as below /opt, or a glob of the recipes' kind",
+        help="a path in the layer, as below /opt (of a function: /var/task), or a glob of the recipes' kind",
     )
 
 
@@ -77,14 +77,14 @@ def _all(read: Read) -> list[str]:
 
 
 def _matching(read: Read, pattern: str) -> list[str]:
-    """Find paths; one that is written as it stands under /opt means the same.
+    """Find paths; one that is written as it stands on Lambda means the same.
 
     Raises:
         UsageError: nothing is called so; the nearest name is given.
     """
     from layerlock.audit.globs import selected  # noqa: PLC0415 - as above
 
-    inside = pattern.removeprefix("/opt/").rstrip("/") or pattern
+    inside = read.survey.inside(pattern).rstrip("/") or pattern
     entry = read.survey.inventory.entries.get(inside)
     if entry is not None and entry.kind != "folder":
         return [inside]

@@ -51,7 +51,7 @@ def run(call: Call) -> int:
     every = mentions(call.repository.layer(layer), closure, call.repository)
     nodes = named(every, name)
     read = _read(call, layer, optional=bool(nodes))
-    files = needed_files(read.survey, name.removeprefix("/opt/")) if read is not None else ()
+    files = needed_files(read.survey, read.survey.inside(name)) if read is not None else ()
     if not files and not nodes:
         raise UsageError(f"nothing of the layer {layer} is called `{name}`", hint=_near(read, every, name))
     parts = [_file_text(call, read.survey, every, each) for each in files if read is not None]

@@ -116,7 +116,7 @@ class Repository:
             number = int(found[1]) - len(kept.sources)
             line = None if place.line is None else place.line + 1 + number
             return replace(place, line=line, path=f"resolved.wheels[{number}]")
-        if kind == "layers" and shown.startswith("recipes/functions/"):
+        if shown.startswith("recipes/functions/"):
             for mine, theirs in (("layer.with", "function.layers"), ("layer.", "function.")):
                 if dotted.startswith(mine):
                     dotted = theirs + dotted.removeprefix(mine)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from layerlock.model.decode import Name, RelativePath, Seconds, Text, Variable, item
+from layerlock.model.decode import Bytes, Name, RelativePath, Seconds, Text, Variable, item
 from layerlock.model.layer import (
     SMOKE_SECONDS,
     AboutLayer,
@@ -27,6 +27,49 @@ Handler = Annotated[
         called="a handler, `module.function`",
     ),
 ]
+
+Route = Annotated[
+    str,
+    Text(
+        pattern=r"(GET|HEAD|POST|PUT|PATCH|DELETE|ANY) (/[A-Za-z0-9._~{}+-]*)+",
+        called="a route, `METHOD /path`",
+    ),
+]
+
+BucketName = Annotated[
+    str,
+    Text(
+        pattern=r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", called="a name of [a-z0-9-] of at most 20 characters"
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bucket:
+    """A bucket of S3 that is made with a function."""
+
+    name: BucketName = item(
+        "What it is called; on AWS the function's name stands before it.", example='"images"'
+    )
+    summary: str = item("What it is for.")
+    access: Literal["read", "write"] = item("What the function may do there.")
+    starts: bool = item("Whether each object that is put into it invokes the function.", default=False)
+    variable: Variable | None = item(
+        "The environment variable that tells the function its name on AWS.", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deploy:
+    """What a function is configured with, and what is made around it: `layerlock template` writes it down."""
+
+    memory: Bytes = item("The memory that it gets.", default=1 << 30, example='"2 GiB"')
+    time: Seconds = item("How long Lambda lets it run.", default=30, example='"1 min"')
+    retries: Literal[0, 1, 2] = item("How often Lambda tries an event of S3 again.", default=2)
+    route: Route | None = item(
+        "What it answers over HTTP, through API Gateway.", default=None, example='"POST /classify"'
+    )
+    buckets: tuple[Bucket, ...] = item("The buckets that it works with.", default=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +147,7 @@ class FunctionRecipe:
     )
     smoke_tools: SmokeTools = item("What invocations need.", default=SmokeTools())
     smoke: tuple[Invocation, ...] = item("What it must answer on its runtime.", default=())
+    deploy: Deploy = item("What `template` writes of it.", default=Deploy())
 
     @property
     def name(self) -> str:

@@ -23,6 +23,9 @@ SMOKES = re.compile(r"(?:layer|function)-.+-smoke")
 TASK = "/var/task"
 """Where Lambda unpacks a function."""
 
+MODULES = "python"
+"""The folder of packages whose modules layers are found by; in a function's zip they stand at the top."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Names:
@@ -46,6 +49,13 @@ def names_of(recipe: LayerRecipe) -> Names:
         zip=f"{kind}-{recipe.name}-zip",
         smoke=f"{kind}-{recipe.name}-smoke",
     )
+
+
+def raised(recipe: LayerRecipe, python: str) -> tuple[str, ...]:
+    """Give the folders whose files come to the top of the zip, the innermost first, as `guest/function.py` does it."""
+    if not isinstance(recipe, FunctionLayer):
+        return ()
+    return f"{MODULES}/lib/python{python}/site-packages", MODULES
 
 
 def derivations(recipe: FunctionLayer, recipes: Recipes, code: GuestCode) -> tuple[Derivation, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from layerlock.audit.elf import DamagedElf, Elf, read_elf
 from layerlock.audit.exports import parse_exports
-from layerlock.audit.loading import Platform
+from layerlock.audit.loading import OPT, Platform
 from layerlock.audit.owners import Shipped
 from layerlock.audit.reading import Inventory, take_inventory
 from layerlock.audit.sizes import By, Weight, weigh
@@ -23,10 +23,11 @@ from layerlock.io.filehash import file_sha256
 from layerlock.io.lockfile import read_lock
 from layerlock.io.repository import Repository
 from layerlock.layer.result import read_zip
+from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe
 from layerlock.model.lock import Lock
 from layerlock.model.runtime import RuntimeRecipe
-from layerlock.plan.functions import names_of
+from layerlock.plan.functions import MODULES, TASK, names_of, raised
 from layerlock.plan.resolve import Plan
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Driver
@@ -128,6 +129,8 @@ def surveying_layer(
             packages=shipped(repository, store, plan, recipe),
             report=report,
             build_paths=tuple(pattern for rule in recipe.allow_build_paths for pattern in rule.patterns),
+            root=TASK if isinstance(recipe, FunctionLayer) else OPT,
+            raised=raised(recipe, runtime.runtime.python),
         )
 
     return survey
@@ -284,10 +287,23 @@ def read_past(driver: Driver, lock: Lock, by: By) -> tuple[tuple[Weight, ...], s
         packages = tuple(_past_packages(driver.store, lock))
         report = json.loads((root / "report.json").read_bytes())
         inventory = take_inventory(root / "tree", traces=False)
-        survey = Survey(name=lock.layer, inventory=inventory, packages=packages, report=report)
+        survey = Survey(
+            name=lock.layer,
+            inventory=inventory,
+            packages=packages,
+            report=report,
+            raised=_past_raised(packages) if "handler" in report else (),
+        )
         return weigh(survey, by), "the past layer's tree is in the store, its zip is not told"
     whole = Weight(name="all", files=0, bytes=lock.zip.unzipped, packed=lock.zip.size)
     return (whole,), "the past layer's tree is not in the store: only what its lock records is told"
+
+
+def _past_raised(packages: tuple[Shipped, ...]) -> tuple[str, ...]:
+    """Give the folders that come to the top of a function's zip; the lock does not tell its version of Python."""
+    found = (path for each in packages for path in each.tree.glob("python/lib/python3.*/site-packages"))
+    sites = {str(Path(*path.parts[-4:])) for path in found}
+    return (*sorted(sites), MODULES)
 
 
 def _past_packages(store: LocalStore, lock: Lock) -> Iterator[Shipped]:

@@ -13,7 +13,7 @@ AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Description: {quoted(f"A function with the layer {subject.layer}")}
 Resources:
-{"" if subject.arn is not None else _layer(subject)}\
+{"" if subject.arn is not None else layer(subject)}\
   Function:
     Type: AWS::Serverless::Function
     Properties:
@@ -29,7 +29,8 @@ Resources:
 """
 
 
-def _layer(subject: Subject) -> str:
+def layer(subject: Subject) -> str:
+    """Write the resource that makes a layer of its zip."""
     return f"""\
   {subject.camel}Layer:
     Type: AWS::Serverless::LayerVersion

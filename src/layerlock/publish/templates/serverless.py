@@ -21,7 +21,7 @@ package:
   patterns:
     - "!**"
     - "app.py"
-{"" if subject.arn is not None else _layers(subject)}\
+{"" if subject.arn is not None else f"layers:{chr(10)}{layer(subject)}"}\
 functions:
   main:
     handler: app.handler
@@ -32,10 +32,10 @@ functions:
 """
 
 
-def _layers(subject: Subject) -> str:
+def layer(subject: Subject) -> str:
+    """Write the entry of a layer, made of its zip."""
     # The framework calls the resource after the key, its first letter made large, with `LambdaLayer` behind it.
     return f"""\
-layers:
   {subject.camel}:
     name: {quoted(subject.layer)}
     description: {quoted(subject.summary)}
