@@ -19,7 +19,6 @@ import datetime
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -47,6 +46,7 @@ from layerlock.workflows.caches import Substitutes
 from layerlock.workflows.caching import pull_closure, push_closure
 from layerlock.workflows.driver import Driver
 
+ROOT = Path(__file__).parents[1]
 BUCKET = "speed"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -60,26 +60,19 @@ AT_ONCE = 8
 
 
 @contextmanager
-def service() -> Iterator[str]:
+def service(memory: Path) -> Iterator[str]:
     """Run an S3 service with an empty bucket; give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **quiet) as process:  # type: ignore[call-overload]
-        try:
-            for _ in range(300):
-                try:
-                    status = ask("PUT", port, f"/{BUCKET}", b"")
-                except OSError:
-                    time.sleep(0.1)
-                    continue
-                assert status == 200, status
-                break
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="s3-", dir=memory) as name:
+        command = [sys.executable, "-m", "tools.s3_standin", f"{name}/objects"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
+            try:
+                port = int(process.stdout.readline())
+                assert ask("PUT", port, f"/{BUCKET}", b"") == 200  # noqa: PLR2004
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.stdin.close()
+                process.wait()
 
 
 def ask(method: str, port: int, path: str, body: bytes) -> int:
