@@ -2,14 +2,15 @@
 
     python -m tools.cache_speed cv --store DIR --aws /path/to/aws
 
-The service is moto in a process of its own, new for every measurement. Its ceiling is what plain requests get out of it
-(four at a time, 8 MiB each, from memory); where what is measured comes near that, the service was the limit. Rounds
-alternate, and of several the best one counts: only the ratios say something on a busy machine.
+The service is `tools.s3_standin`, in a process of its own and with its objects in memory, new for every measurement.
+Its ceiling is what plain requests get out of it (four at a time, 8 MiB each, from memory): at least twice as fast as
+what is measured, or the service was the limit. Rounds alternate, and of several the best one counts: only the ratios
+say something on a busy machine.
 
-`push` and `pull` are whole: reading the store, hashing, compressing and signing; or decompressing, unpacking, hashing
-and syncing to the disk, which `aws s3 sync` does not do. They are held against it twice: moving the finished objects,
-and moving the same contents uncompressed, which is what one would do without a cache. `send` and `bring` move the
-finished objects as it does, without any of that work.
+`push` and `pull` are whole: reading the store, hashing, compressing and signing; or decompressing, unpacking into tens
+of thousands of files, hashing and syncing to the disk, which `aws s3 sync` does not do. They are held against it
+twice: moving the same contents uncompressed (a NAR a tree), which is what one would do without a cache, and moving the
+finished objects. `send` and `bring` move the finished objects as it does, without any of that work.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def service(memory: Path) -> Iterator[str]:
         with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
             try:
                 port = int(process.stdout.readline())
-                assert ask("PUT", port, f"/{BUCKET}", b"") == 200  # noqa: PLR2004
+                assert ask("PUT", port, f"/{BUCKET}", b"") == 200
                 yield f"http://127.0.0.1:{port}"
             finally:
                 process.stdin.close()
@@ -184,7 +185,9 @@ def s3(address: str) -> S3:
     return S3(BUCKET, "", endpoint=address, region="us-east-1")
 
 
-def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) -> dict[str, object]:
+def measure(
+    repository: Path, store: Path, layer: str, aws: str, rounds: int, memory: Path
+) -> dict[str, object]:
     """Measure; what is written are temporary folders beside the store."""
     os.environ |= CREDENTIALS
     rows: list[dict[str, float]] = []
@@ -206,12 +209,12 @@ def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) ->
                 partial(trial.theirs, aws=aws),
                 partial(trial.theirs, aws=aws, what="contents"),
             ):
-                with service() as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
+                with service(memory) as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
                     rows.append(trying(address, Path(fresh)))
                     remove_tree(Path(fresh) / "store")
-            with service() as address:
+            with service(memory) as address:
                 rows.append(trial.sent(address))
-        with service() as address:
+        with service(memory) as address:
             most = ceiling(address, size)
     best = {what: min(row[what] for row in rows if what in row) for row in rows for what in row}
     took, gave = (size / rate for rate in most)
@@ -232,6 +235,7 @@ def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) ->
             "push": round(best["sync contents up"] / best["push"], 2),
             "pull": round(best["sync contents down"] / best["pull"], 2),
         },
+        "load": [round(one, 1) for one in os.getloadavg()],
         "share of the service's ceiling": {
             "send": round(took / best["send"], 2),
             "sync up": round(took / best["sync objects up"], 2),
@@ -257,8 +261,10 @@ def main() -> int:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--aws", default="aws", help="the AWS command line, in an environment of its own")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--memory", type=Path, required=True, help="where the service keeps objects: a tmpfs")
     given = parser.parse_args()
-    print(json.dumps(measure(given.repo, given.store, given.layer, given.aws, given.rounds), indent=2))
+    found = measure(given.repo, given.store, given.layer, given.aws, given.rounds, given.memory)
+    print(json.dumps(found, indent=2))
     return 0
 
 
