@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -185,9 +186,7 @@ def s3(address: str) -> S3:
     return S3(BUCKET, "", endpoint=address, region="us-east-1")
 
 
-def measure(
-    repository: Path, store: Path, layer: str, aws: str, rounds: int, memory: Path
-) -> dict[str, object]:
+def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int, memory: Path) -> dict[str, Any]:
     """Measure; what is written are temporary folders beside the store."""
     os.environ |= CREDENTIALS
     rows: list[dict[str, float]] = []
@@ -221,6 +220,7 @@ def measure(
     return {
         "layer": layer,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "rounds": rounds,
         "objects": len(sizes),
         "bytes": size,
         "contents": contents,
@@ -246,6 +246,37 @@ def measure(
     }
 
 
+def page(found: dict[str, Any]) -> str:
+    """Put a measurement into a page."""
+    seconds = found["seconds"]
+    finished = found["ratio to aws s3 sync of the finished objects"]
+    contents = found["ratio to aws s3 sync of the same contents"]
+    most = found["ceiling in MB a second"]
+    lines = [
+        "# The binary cache's speed",
+        "",
+        f"`{found['layer']}`'s closure: {found['objects']} objects, {found['contents'] / 1e6:.0f} MB that are"
+        f" {found['bytes'] / 1e6:.0f} MB compressed. Measured on {found['date']} by `python -m tools.cache_speed`"
+        f" (which says how, and wrote this page), {found['rounds']} round(s), with {os.cpu_count()} processors and a"
+        f" load of {found['load'][0]} at its end. The service took {most['up']} MB a second by plain requests, and"
+        f" gave {most['down']}.",
+        "",
+        "| | seconds | against `aws s3 sync` of the same contents | of the finished objects |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {what} | {seconds[what]} | {contents.get(what, '')} | {finished[what]} |"
+            for what in ("push", "pull", "send", "bring")
+        ),
+        *(f"| `aws s3 {what}` | {taken} | | |" for what, taken in seconds.items() if what.startswith("sync")),
+        "",
+        "A ratio of 1 is as fast as `aws s3 sync`; more is faster. `push` and `pull` are whole, with compressing,",
+        "hashing, signing, unpacking and bringing every file to the disk; `send` and `bring` only move the finished",
+        "objects.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def pieces(path: Path) -> Iterator[bytes]:
     """Read a file."""
     with path.open("rb") as file:
@@ -262,9 +293,12 @@ def main() -> int:
     parser.add_argument("--aws", default="aws", help="the AWS command line, in an environment of its own")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", type=Path, required=True, help="where the service keeps objects: a tmpfs")
+    parser.add_argument("--page", type=Path, help="write docs/cache-speed.md")
     given = parser.parse_args()
     found = measure(given.repo, given.store, given.layer, given.aws, given.rounds, given.memory)
     print(json.dumps(found, indent=2))
+    if given.page is not None:
+        given.page.write_text(page(found))
     return 0
 
 
