@@ -2,14 +2,15 @@
 
     python -m tools.cache_speed cv --store DIR --aws /path/to/aws
 
-The service is moto in a process of its own, new for every measurement. Its ceiling is what plain requests get out of it
-(four at a time, 8 MiB each, from memory); where what is measured comes near that, the service was the limit. Rounds
-alternate, and of several the best one counts: only the ratios say something on a busy machine.
+The service is `tools.s3_standin`, in a process of its own and with its objects in memory, new for every measurement.
+Its ceiling is what plain requests get out of it (four at a time, 8 MiB each, from memory): at least twice as fast as
+what is measured, or the service was the limit. Rounds alternate, and of several the best one counts: only the ratios
+say something on a busy machine.
 
-`push` and `pull` are whole: reading the store, hashing, compressing and signing; or decompressing, unpacking, hashing
-and syncing to the disk, which `aws s3 sync` does not do. They are held against it twice: moving the finished objects,
-and moving the same contents uncompressed, which is what one would do without a cache. `send` and `bring` move the
-finished objects as it does, without any of that work.
+`push` and `pull` are whole: reading the store, hashing, compressing and signing; or decompressing, unpacking into tens
+of thousands of files, hashing and syncing to the disk, which `aws s3 sync` does not do. They are held against it
+twice: moving the same contents uncompressed (a NAR a tree), which is what one would do without a cache, and moving the
+finished objects. `send` and `bring` move the finished objects as it does, without any of that work.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import datetime
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -47,6 +48,7 @@ from layerlock.workflows.caches import Substitutes
 from layerlock.workflows.caching import pull_closure, push_closure
 from layerlock.workflows.driver import Driver
 
+ROOT = Path(__file__).parents[1]
 BUCKET = "speed"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -60,26 +62,19 @@ AT_ONCE = 8
 
 
 @contextmanager
-def service() -> Iterator[str]:
+def service(memory: Path) -> Iterator[str]:
     """Run an S3 service with an empty bucket; give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **quiet) as process:  # type: ignore[call-overload]
-        try:
-            for _ in range(300):
-                try:
-                    status = ask("PUT", port, f"/{BUCKET}", b"")
-                except OSError:
-                    time.sleep(0.1)
-                    continue
-                assert status == 200, status
-                break
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="s3-", dir=memory) as name:
+        command = [sys.executable, "-m", "tools.s3_standin", f"{name}/objects"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
+            try:
+                port = int(process.stdout.readline())
+                assert ask("PUT", port, f"/{BUCKET}", b"") == 200
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.stdin.close()
+                process.wait()
 
 
 def ask(method: str, port: int, path: str, body: bytes) -> int:
@@ -191,7 +186,7 @@ def s3(address: str) -> S3:
     return S3(BUCKET, "", endpoint=address, region="us-east-1")
 
 
-def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) -> dict[str, object]:
+def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int, memory: Path) -> dict[str, Any]:
     """Measure; what is written are temporary folders beside the store."""
     os.environ |= CREDENTIALS
     rows: list[dict[str, float]] = []
@@ -213,18 +208,19 @@ def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) ->
                 partial(trial.theirs, aws=aws),
                 partial(trial.theirs, aws=aws, what="contents"),
             ):
-                with service() as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
+                with service(memory) as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
                     rows.append(trying(address, Path(fresh)))
                     remove_tree(Path(fresh) / "store")
-            with service() as address:
+            with service(memory) as address:
                 rows.append(trial.sent(address))
-        with service() as address:
+        with service(memory) as address:
             most = ceiling(address, size)
     best = {what: min(row[what] for row in rows if what in row) for row in rows for what in row}
     took, gave = (size / rate for rate in most)
     return {
         "layer": layer,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "rounds": rounds,
         "objects": len(sizes),
         "bytes": size,
         "contents": contents,
@@ -239,6 +235,7 @@ def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) ->
             "push": round(best["sync contents up"] / best["push"], 2),
             "pull": round(best["sync contents down"] / best["pull"], 2),
         },
+        "load": [round(one, 1) for one in os.getloadavg()],
         "share of the service's ceiling": {
             "send": round(took / best["send"], 2),
             "sync up": round(took / best["sync objects up"], 2),
@@ -247,6 +244,37 @@ def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int) ->
         },
         "ceiling in MB a second": {"up": round(most[0] / 1e6), "down": round(most[1] / 1e6)},
     }
+
+
+def page(found: dict[str, Any]) -> str:
+    """Put a measurement into a page."""
+    seconds = found["seconds"]
+    finished = found["ratio to aws s3 sync of the finished objects"]
+    contents = found["ratio to aws s3 sync of the same contents"]
+    most = found["ceiling in MB a second"]
+    lines = [
+        "# The binary cache's speed",
+        "",
+        f"`{found['layer']}`'s closure: {found['objects']} objects, {found['contents'] / 1e6:.0f} MB that are"
+        f" {found['bytes'] / 1e6:.0f} MB compressed. Measured on {found['date']} by `python -m tools.cache_speed`"
+        f" (which says how, and wrote this page), {found['rounds']} round(s), with {os.cpu_count()} processors and a"
+        f" load of {found['load'][0]} at its end. The service took {most['up']} MB a second by plain requests, and"
+        f" gave {most['down']}.",
+        "",
+        "| | seconds | against `aws s3 sync` of the same contents | of the finished objects |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {what} | {seconds[what]} | {contents.get(what, '')} | {finished[what]} |"
+            for what in ("push", "pull", "send", "bring")
+        ),
+        *(f"| `aws s3 {what}` | {taken} | | |" for what, taken in seconds.items() if what.startswith("sync")),
+        "",
+        "A ratio of 1 is as fast as `aws s3 sync`; more is faster. `push` and `pull` are whole, with compressing,",
+        "hashing, signing, unpacking and bringing every file to the disk; `send` and `bring` only move the finished",
+        "objects.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def pieces(path: Path) -> Iterator[bytes]:
@@ -264,8 +292,13 @@ def main() -> int:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--aws", default="aws", help="the AWS command line, in an environment of its own")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--memory", type=Path, required=True, help="where the service keeps objects: a tmpfs")
+    parser.add_argument("--page", type=Path, help="write docs/cache-speed.md")
     given = parser.parse_args()
-    print(json.dumps(measure(given.repo, given.store, given.layer, given.aws, given.rounds), indent=2))
+    found = measure(given.repo, given.store, given.layer, given.aws, given.rounds, given.memory)
+    print(json.dumps(found, indent=2))
+    if given.page is not None:
+        given.page.write_text(page(found))
     return 0
 
 

@@ -69,7 +69,13 @@ def bring_tree(place: Place, output: str, size: int, name: str, store: OutputSto
         tree.mkdir()
         # Rooted: the tree may be a root file system, whose links are absolute. The hash says which links there are.
         with TreeWriter(
-            tree, archive=f"the tree of {name}", caps=Caps(bytes=size), mtime=1, rooted=True, unique=True
+            tree,
+            archive=f"the tree of {name}",
+            caps=Caps(bytes=size),
+            mtime=1,
+            rooted=True,
+            unique=True,
+            modes=(0o444, 0o555),
         ) as writer:
             unpack_nar(decompress(packed, size), writer)
             writer.finish()

@@ -26,7 +26,8 @@ from layerlock.io.decompress import Damaged
 
 FRAME: Final = 4 << 20
 """Bytes that a frame stands for; the last one has fewer."""
-LEVEL: Final = 3
+LEVEL: Final = 1
+"""Of zstd. Level 3 takes nearly twice the time, for about an eighth fewer bytes of trees and the same of sources."""
 _SKIPPABLE: Final = 0x184D2A5E
 _MAGIC: Final = 0x8F92EAB1
 _HEADER: Final = struct.Struct("<II")
@@ -129,19 +130,23 @@ def _frames(path: Path, rows: list[tuple[int, int]]) -> Iterator[tuple[bytes, in
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Join pieces, and cut them anew into frames."""
-    pending: list[bytes] = []
+    pending: list[bytes | memoryview] = []
     held = 0
     for piece in pieces:
+        if held + len(piece) < FRAME:  # nearly all are: taken as they are, without a copy
+            pending.append(piece)
+            held += len(piece)
+            continue
         view = memoryview(piece)
-        while view:
-            part = view[: FRAME - held]
-            pending.append(bytes(part))
-            held += len(part)
-            view = view[len(part) :]
-            if held == FRAME:
-                yield b"".join(pending)
-                pending.clear()
-                held = 0
+        while len(view) >= FRAME - held:
+            pending.append(view[: FRAME - held])
+            view = view[FRAME - held :]
+            yield b"".join(pending)
+            pending.clear()
+            held = 0
+        if view:
+            pending.append(view)
+            held = len(view)
     if held:
         yield b"".join(pending)
 

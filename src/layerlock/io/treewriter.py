@@ -48,19 +48,29 @@ class TreeWriter:
     `mtime` (seconds) becomes the time of everything written. `rooted` says that the tree is a root file
     system which may hold something already: a directory or an identical file or link may then come again,
     and links may be absolute. Otherwise a file that comes again replaces the earlier one, unless `unique`.
+    `modes` are those of files and of executables: whoever gives the store's own spares it a change of each.
 
     Every method raises UnsafeArchive, naming `archive` and the member; after an error the caller drops the
     tree.
     """
 
     def __init__(
-        self, root: Path, *, archive: str, caps: Caps, mtime: int, rooted: bool = False, unique: bool = False
+        self,
+        root: Path,
+        *,
+        archive: str,
+        caps: Caps,
+        mtime: int,
+        rooted: bool = False,
+        unique: bool = False,
+        modes: tuple[int, int] = (0o644, 0o755),
     ) -> None:
         self._archive = archive
         self._caps = caps
         self._times = (mtime * 10**9, mtime * 10**9)
         self._rooted = rooted
         self._unique = unique
+        self._modes = modes
         self._root = os.open(root, _DIRECTORY)
         self._open: OrderedDict[Parts, int] = OrderedDict()
         self._aliases: dict[Parts, Parts] = {}
@@ -90,7 +100,7 @@ class TreeWriter:
             self._folder(parts)
 
     def file(self, parts: Parts, *, executable: bool, data: Iterable[bytes]) -> None:
-        """Write a regular file, 0755 or 0644."""
+        """Write a regular file."""
         with self._member(parts):
             folder, name = self._parent(parts)
             descriptor = self._create(folder, name, parts)
@@ -103,7 +113,7 @@ class TreeWriter:
                     self._count(parts, len(piece))
                     write_all(descriptor, piece)
                 # By the descriptor: neither the umask nor a name that changed in between matters.
-                os.fchmod(descriptor, 0o755 if executable else 0o644)
+                os.fchmod(descriptor, self._modes[executable])
                 os.utime(descriptor, ns=self._times)
             finally:
                 os.close(descriptor)

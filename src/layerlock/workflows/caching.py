@@ -16,12 +16,12 @@ from layerlock.cache.entry import Entry, entry_of, file_key, tree_key
 from layerlock.cache.keys import signed, spelled
 from layerlock.cache.lookup import Book
 from layerlock.cache.push import Blob, Pushed, push, write_closure
-from layerlock.cache.substitute import AT_ONCE
 from layerlock.errors import NotBuilt
 from layerlock.events import Warned
 from layerlock.io.lockfile import read_lock
 from layerlock.io.nar import nar_chunks
 from layerlock.io.together import together
+from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
 from layerlock.model.lock import LockedFile, LockedGit
 from layerlock.plan import layers
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PIECE: Final = 1 << 20
+_SOURCES_AT_ONCE: Final = 4
+"""Sources that are fetched at once beside the outputs, which come as `substitute` says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,19 +103,28 @@ def pull_closure(driver: Driver, name: str) -> Pulled:
             stack.enter_context(driver.store.pin(Keep()))
         done = known(loaded.plan, driver.store, loaded.recorded)
         every = tuple(loaded.plan.planned)
-        made = driver.substitutes.outputs(
-            loaded.plan, every, done, loaded.recorded, driver.store, driver.emit
-        )
         pins = [
             pin
             for pin in loaded.pins.values()
             if isinstance(pin, LockedFile | LockedGit) and driver.supplier.missing(pin)
         ]
+        made: dict[str, Realisation] = {}
+
+        def outputs() -> None:
+            assert driver.substitutes is not None  # noqa: S101 - as above
+            made.update(
+                driver.substitutes.outputs(
+                    loaded.plan, every, done, loaded.recorded, driver.store, driver.emit
+                )
+            )
+
         bring = driver.substitutes.bring
         works: list[Callable[[], Path | None]] = [
             partial(bring, pin, driver.store, driver.emit) for pin in pins
         ]
-        brought = together(works, most=AT_ONCE)
+        brought: list[Path | None] = []
+        # Side by side: while trees wait for the disk, sources come.
+        together((outputs, lambda: brought.extend(together(works, most=_SOURCES_AT_ONCE))), most=2)
     return Pulled(
         outputs=tuple(made),
         sources=tuple(pin.key for pin, path in zip(pins, brought, strict=True) if path is not None),
