@@ -101,19 +101,11 @@ verb_session("fetch", "Bring every source of a layer into the store: nox -s fetc
 verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
 verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --region eu-west-1 --dry-run")
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
-tool_session(
-    "prove", "Rebuild cv varied, from an archive by Docker, and as it was; writes docs/reproducibility.md"
-)
+tool_session("prove", "Rebuild cv varied, by Docker, and as it was; writes docs/reproducibility.md")
 tool_session("bench", "Measure sizes and times; writes docs/benchmarks.md")
 tool_session("soak", "Invoke LambdaVision ten thousand times; writes docs/lambdavision.md")
-tool_session(
-    "lint-examples",
-    "Hold examples/ against the rules of AWS SAM, CloudFormation and the Serverless Framework",
-    "lint_examples",
-)
-tool_session(
-    "schema", "Write docs/schema/ and the reference pages from the driver's own records", "reference"
-)
+tool_session("lint-examples", "Hold examples/ against AWS's and Serverless's own rules", "lint_examples")
+tool_session("schema", "Write docs/schema/ and the reference pages from records", "reference")
 tool_session("requirements", "Write the locks under requirements/ anew: nox -s requirements -- --upgrade")
 
 
