@@ -145,7 +145,13 @@ def test_a_failing_build_shows_the_end_of_its_log(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("commands", "limits", "expected", "says"),
     [
-        ("tail /dev/zero", 'memory = "64 MiB"', OutOfMemory, "memory limit of 64 MiB: `tail` was killed"),
+        # Slowly enough to be seen before the kernel ends it.
+        (
+            "for i in {1..500}; do head -c 2M /dev/zero; sleep 0.05; done | tail -c 1G",
+            'memory = "64 MiB"',
+            OutOfMemory,
+            "memory limit of 64 MiB: `tail` was killed",
+        ),
         ("sleep 60", 'time = "2 s"', TimedOut, "time limit of 2 s"),
         (
             ":(){ sleep 5 & }; for i in $(seq 64); do : ; done; wait",

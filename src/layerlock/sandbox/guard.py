@@ -120,9 +120,13 @@ class Guard:
             pause = min(max(_TICK, (time.monotonic() - begun) * _SHARE), remaining + 0.001)
 
     def _remember(self, usage: tuple[Usage, ...]) -> None:
-        """Keep the name of the process that uses most memory: the kernel may kill it before the next look."""
+        """Keep the name of the process that uses most memory: the kernel may kill it before the next look.
+
+        Only once a good part of the limit is in use: who takes all of it between two looks is never seen, and a
+        bystander would be blamed.
+        """
         inner = [(each.anonymous + each.shared, each.name) for each in usage if each.number != "1"]
-        if inner and not self.reason:
+        if inner and not self.reason and sum(used for used, _ in inner) >= self.limits.memory // 2:
             self._biggest.append(max(inner))
 
     def _judge(self, reading: Reading) -> None:
