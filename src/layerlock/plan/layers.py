@@ -47,7 +47,6 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     exports = runtime.exports[about.architecture]
     _, exports_hash = recipes.data(f"runtimes/{exports}")
     python = recipes.package(runtime.runtime.package)
-    root = environment_name(about.environment)
     below = [layer.name for layer in beneath(recipe, recipes)]
     task: dict[str, Canonical] = {
         "layer": recipe.name,
@@ -85,20 +84,14 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         task["beneath"] = [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in below]
     if about.loaded_before:
         task["loaded_before"] = list(about.loaded_before)
-    return Derivation(
+    return _step(
+        recipe,
+        recipes,
+        code,
         name=tree_name(recipe.name),
-        version="",
-        system=recipes.environment(about.environment).environment.system,
-        action=GuestRun(
-            root=root,
-            command=guest_command(recipes, about.environment),
-            entry="assemble.py",
-            guest=files_of("assemble.py", code),
-            task=task,
-            variables=variables(recipes, about.environment),
-        ),
+        entry="assemble.py",
+        task=task,
         inputs=(
-            Input(name=root, mount=None),
             Input(name=python.name, mount=python.mount),
             *(Input(name=name, mount=f"/deps/{name}") for name in (*about.packages, *about.tools)),
             *_trees(below),
@@ -114,30 +107,22 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     """Describe the packing of a layer's tree."""
-    about = recipe.layer
-    root = environment_name(about.environment)
-    return Derivation(
+    return _step(
+        recipe,
+        recipes,
+        code,
         name=zip_name(recipe.name),
-        version="",
-        system=recipes.environment(about.environment).environment.system,
-        action=GuestRun(
-            root=root,
-            command=guest_command(recipes, about.environment),
-            entry="pack.py",
-            guest=files_of("pack.py", code),
-            task={
-                "name": f"{recipe.name}.zip",
-                "tree": "/deps/tree",
-                "compressor": recipe.compressor.name,
-                "level": recipe.compressor.level,
-                "python_path": _tools_path(recipe, recipes),
-            },
-            variables=variables(recipes, about.environment),
-        ),
+        entry="pack.py",
+        task={
+            "name": f"{recipe.name}.zip",
+            "tree": "/deps/tree",
+            "compressor": recipe.compressor.name,
+            "level": recipe.compressor.level,
+            "python_path": _tools_path(recipe, recipes),
+        },
         inputs=(
-            Input(name=root, mount=None),
             Input(name=tree_name(recipe.name), mount="/deps/tree", part="tree"),
-            *(Input(name=name, mount=f"/deps/{name}") for name in about.tools),
+            *(Input(name=name, mount=f"/deps/{name}") for name in recipe.layer.tools),
         ),
     )
 
@@ -148,28 +133,54 @@ def merged(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation
     names = [layer.name for layer in (*beneath(recipe, recipes), recipe)]
     if len(names) == 1:
         return None
-    root = environment_name(about.environment)
-    return Derivation(
+    return _step(
+        recipe,
+        recipes,
+        code,
         name=merged_name(recipe.name),
-        version="",
-        system=recipes.environment(about.environment).environment.system,
-        action=GuestRun(
-            root=root,
-            command=guest_command(recipes, about.environment),
-            entry="merge.py",
-            guest=files_of("merge.py", code),
-            task={
-                "layers": [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in names],
-                "limit": recipes.runtime(about.runtime).limits.unzipped,
-                "python_path": _tools_path(recipe, recipes),
-            },
-            variables=variables(recipes, about.environment),
-        ),
+        entry="merge.py",
+        task={
+            "layers": [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in names],
+            "limit": recipes.runtime(about.runtime).limits.unzipped,
+            "python_path": _tools_path(recipe, recipes),
+        },
         inputs=(
-            Input(name=root, mount=None),
             *_trees(names),
             *(Input(name=name, mount=f"/deps/{name}") for name in about.tools),
         ),
+    )
+
+
+def _step(
+    recipe: LayerRecipe,
+    recipes: Recipes,
+    code: GuestCode,
+    *,
+    name: str,
+    entry: str,
+    task: dict[str, Canonical],
+    inputs: tuple[Input, ...],
+    data: tuple[DataInput, ...] = (),
+    needs: Needs | None = None,
+) -> Derivation:
+    """Describe a step that a guest script does in the environment that the layer is assembled in."""
+    environment = recipe.layer.environment
+    root = environment_name(environment)
+    return Derivation(
+        name=name,
+        version="",
+        system=recipes.environment(environment).environment.system,
+        action=GuestRun(
+            root=root,
+            command=guest_command(recipes, environment),
+            entry=entry,
+            guest=files_of(entry, code),
+            task=task,
+            variables=variables(recipes, environment),
+        ),
+        inputs=(Input(name=root, mount=None), *inputs),
+        data=data,
+        needs=needs or Needs(),
     )
 
 
