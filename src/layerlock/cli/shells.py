@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from layerlock.cli.completion import Argument, Words
+    from layerlock.cli.words import Argument, Words
 
 FOLDERS: Final[Mapping[str, str]] = {
     "layers": "layers functions",
