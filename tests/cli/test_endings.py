@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from layerlock.cli.main import main
 from tests.cli.conftest import Run, variables
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -118,7 +120,8 @@ from layerlock.errors import FetchError
 def run(call):
     {body}
 verb.run = run
-sys.exit(main(["hash", "x"]))
+sys.argv = ["layerlock", "hash", "x"]
+sys.exit(main())
 """
 
 
@@ -147,6 +150,19 @@ def test_a_download_that_hangs_does_not_hold_a_failed_command(start: Start) -> N
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (5, "error: no\n")
     assert time.monotonic() - began < 30
+
+
+def test_who_calls_it_with_arguments_is_not_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thread that is none of the command's must not cost its caller the process."""
+    done = threading.Event()
+    waiting = threading.Thread(target=done.wait)
+    waiting.start()
+    try:
+        assert main(["hash", "no-such-file"]) != 0
+    finally:
+        done.set()
+        waiting.join()
+    assert "no-such-file" in capsys.readouterr().err
 
 
 def test_text_that_the_terminal_cannot_write(layerlock: Run, repository: Path) -> None:

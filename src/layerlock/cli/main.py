@@ -30,7 +30,10 @@ class Stopped(KeyboardInterrupt):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code, as the table in `layerlock --help` says."""
+    """Run the command; give its exit code, as the table in `layerlock --help` says.
+
+    Without `argv` the process is the command's own: it may end while threads of the command still wait.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks must not end a build.
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = [*sys.argv[1:]] if argv is None else [*argv]
     code = _guarded(given, os.environ)
     _let_go_of_output()
-    if code != 0:
+    if code != 0 and argv is None:
         _end_threads(code)
     return code
 
