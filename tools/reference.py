@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from layerlock import errors
 from layerlock.cli.arguments import load
-from layerlock.cli.words import Argument, everything
 from layerlock.cli.help import Help
+from layerlock.cli.words import Argument, everything
 from layerlock.model.decode import Quantity, annotations_of, required
 from layerlock.model.schema import DOCUMENTS, dump_schema, key_of, members_of, spelled
 
