@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,13 @@ import pytest
 
 from layerlock.errors import UsageError
 from layerlock.events import BuildStarted, Checked, CheckStarted
+from layerlock.model.derivation import GuestRun
 from layerlock.reproduce.variations.catalogue import VARIATIONS
+from layerlock.reproduce.variations.preload import compile_library
 from layerlock.workflows.building import build_layer, build_package, record_layer
 from layerlock.workflows.checking import Asked, Check, check
 from layerlock.workflows.locking import lock_layer
+from layerlock.workflows.planning import load
 from tests.build.conftest import Bench
 from tests.check.conftest import HIDDEN, TELLTALES, Telltale
 
@@ -160,6 +164,32 @@ def test_what_cannot_be_compared_is_inconclusive(bench: Bench, telltale: Telltal
     found = checked(bench, "once", nowhere)
     assert of(found, "once")[0] == "inconclusive"
     assert "the variation python cannot be had here" in found.derivations[0].reason
+
+
+def test_an_environment_without_sh_or_without_anything(bench: Bench, tmp_path: Path) -> None:
+    """What is preloaded is compiled by the shell that recipes have; where there is none, that is told, no more."""
+    build_package(bench.driver(), "tiny-c")
+    driver = bench.driver()
+    action = load(driver, "tiny-c").plan["tiny-c"].action
+    assert isinstance(action, GuestRun)
+    (whole,) = (bench.store / "trees").glob("*-environment-bullseye")
+    with driver.store.scratch("roots") as scratch:
+        told = {}
+        for name in ("without-sh", "empty"):
+            root, folder = scratch / name, scratch / f"{name}-work"
+            folder.mkdir()
+            if name == "empty":
+                root.mkdir()
+            else:
+                shutil.copytree(whole, root, symlinks=True, copy_function=os.link)
+                (root / "bin" / "sh").unlink()
+            library, told[name] = compile_library(
+                root, action, frozenset({"clock"}), 0, driver.sandbox, folder
+            )
+            assert (library is None) == (name == "empty"), told
+        assert told["without-sh"] == ""
+        assert told["empty"].startswith("nothing can be preloaded in its environment: ")
+        assert "/bin/bash" in told["empty"]
 
 
 def test_nothing_is_left_of_a_check_whose_driver_is_killed(bench: Bench, telltale: Telltale) -> None:
