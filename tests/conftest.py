@@ -1,13 +1,17 @@
-"""What tests in several folders share: a docker engine, and what every test is held to."""
+"""What tests in several folders share: a docker engine, the one store of small builds, and what all are held to."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from layerlock.io.atomic import remove_tree
 from tests.sandbox.engines import NoEngine, engine_address, without_docker
 
 
@@ -31,3 +35,24 @@ def no_threads_left() -> Iterator[None]:
     for thread in left:
         thread.join(max(0.0, until - time.monotonic()))
     assert not [thread.name for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(scope="session")
+def store_folder() -> Iterator[Path]:
+    """Give the one store of the builds of tests/workbench: the environment is fetched and unpacked once."""
+    with open_folder() as folder:
+        yield folder / "store"
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Lend an empty folder that every user can look into: one variation of a check is another user.
+
+    pytest's own ones stand in one that is closed to others, also by sessions that begin.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="layerlock-tests-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)

@@ -20,11 +20,11 @@ from layerlock.workflows.auditing import Choice, audit_layers, audit_zip
 from layerlock.workflows.building import record_layer
 from layerlock.workflows.built import LayerBuilt
 from layerlock.workflows.locking import lock_layer
-from tests.build.conftest import Bench, bench, store_folder, workbench
+from tests.build.conftest import Bench, bench, workbench
 
 from .layers import pack
 
-__all__ = ["bench", "store_folder", "workbench"]
+__all__ = ["bench", "workbench"]
 pytestmark = pytest.mark.sandbox
 
 SITE = "python/lib/python3.9/site-packages/tiny"

@@ -90,6 +90,28 @@ def test_what_the_recipe_says_is_loaded_before_is_found_wherever_it_stands() -> 
     }
 
 
+@pytest.mark.parametrize(("root", "prefix"), [("/opt", ""), ("/var/task", "../../opt/")])
+def test_layers_beneath_are_found_and_not_judged(root: str, prefix: str) -> None:
+    """A layer's or function's module finds their libraries and what those bring in; what they lack is their concern."""
+    own = {"m.so": wants("f", "g", needed=("liba.so",)), "alone.so": wants("h", needed=("libnone.so",))}
+    below = {
+        f"{prefix}lib/liba.so": has("f", needed=("libb.so", "libmissing.so")),
+        f"{prefix}lib/libb.so": has("g"),
+    }
+    found = Loader(
+        objects=own,
+        names={path: path for path in (*below, *own)},
+        platform=PLATFORM,
+        beneath=below,
+        root=root,
+    )
+    library = Found(name="liba.so", path=f"{prefix}lib/liba.so")
+    assert found.edges == {"m.so": {"liba.so": library}, "alone.so": {"libnone.so": None}}
+    assert list(found.unversioned()) == [("alone.so", "h", "alone.so")]
+    assert found.provider(library) is below[library.path]
+    assert loader(own).edges["m.so"] == {"liba.so": None}
+
+
 def test_links_lead_to_objects() -> None:
     """A name that is a link counts as what it leads to."""
     objects = {MODULE: Elf(needed=("liba.so.1",)), "lib/liba.so.1.2": has("f")}

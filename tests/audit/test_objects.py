@@ -17,11 +17,11 @@ from layerlock.audit.elf import DamagedElf, Elf, read_elf
 from layerlock.model.findings import Finding, Severity
 from layerlock.workflows.auditing import Choice, audit_zip
 from layerlock.workflows.building import build_package
-from tests.build.conftest import Bench, bench, store_folder, workbench
+from tests.build.conftest import Bench, bench, workbench
 
 from .layers import pack
 
-__all__ = ["bench", "store_folder", "workbench"]
+__all__ = ["bench", "workbench"]
 pytestmark = pytest.mark.sandbox
 
 SITE = "python/lib/python3.9/site-packages"

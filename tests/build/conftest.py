@@ -20,12 +20,6 @@ ROOT = Path(__file__).parents[2]
 WORKBENCH = ROOT / "tests" / "workbench"
 
 
-@pytest.fixture(scope="session")
-def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the one store of these tests: the environment is fetched and unpacked once."""
-    return tmp_path_factory.mktemp("store")
-
-
 @pytest.fixture
 def workbench(tmp_path: Path) -> Path:
     """Copy the small repository, with the true recipes that it leans on."""

@@ -40,6 +40,7 @@ from tests.sources.web import Web, served_web
 
 from .conftest import Bench
 from .history import commit, layerlock
+from .seeded import seeded
 
 pytestmark = pytest.mark.sandbox
 
@@ -102,8 +103,8 @@ def test_an_air_gapped_rebuild_in_an_empty_folder(
 
 
 def test_a_checkout_builds_from_the_archive(bench: Bench, archive: Path, tmp_path: Path) -> None:
-    """From an empty store, and not one address is asked; what the archive lacks is an error that names it."""
-    bench.store = tmp_path / "other-store"
+    """With a store that has no source, and not one address is asked; of the environments all is tried above."""
+    bench.store = seeded(bench.store, tmp_path / "other-store", sources=False)
     bench.events.clear()
     built = build_layer(bench.driver(archive=archive), "tiny", tmp_path / "out")
     assert built.confirmed

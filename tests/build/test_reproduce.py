@@ -17,6 +17,7 @@ from layerlock.workflows.locking import lock_layer
 
 from .conftest import Bench
 from .history import commit, git, layerlock
+from .seeded import seeded
 
 pytestmark = pytest.mark.sandbox
 
@@ -38,6 +39,8 @@ class Past:
         bench.edit(TINY_C, lambda text: text.replace("-Os", "-O1"))
         lock_layer(bench.driver(), "tiny")
         self.second = commit(bench.folder, "Go on")
+        if not own.exists():
+            seeded(bench.store, own)
 
     def run(self, *arguments: str) -> CompletedProcess[str]:
         """Reproduce, in one store that all tests share: what was built for one need not be built for the next."""
@@ -61,8 +64,8 @@ class Past:
 
 @pytest.fixture(scope="session")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the store that past layers are built in."""
-    return tmp_path_factory.mktemp("reproduced")
+    """Give the place of the store that past layers are built in; the first one fills it with the environments."""
+    return tmp_path_factory.mktemp("reproduced") / "store"
 
 
 @pytest.fixture

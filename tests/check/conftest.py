@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from layerlock.io.atomic import remove_tree
 from tests.build.conftest import Bench, bench, workbench
+from tests.conftest import open_folder
 
-__all__ = ["Telltale", "bench", "store_folder", "telltale", "tmp_path", "workbench"]
+__all__ = ["Telltale", "bench", "telltale", "tmp_path", "workbench"]
 
 RECIPE = """\
 [package]
@@ -81,29 +79,11 @@ class Telltale:
         (self.packages / f"{name}.toml").write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def store_folder() -> Iterator[Path]:
-    """Give the one store of these tests: the environment is fetched and unpacked once."""
-    with open_folder() as folder:
-        yield folder / "store"
-
-
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """Give a folder as pytest does, but one that every user can look into: one variation is another user."""
     with open_folder() as folder:
         yield folder
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """Lend an empty folder. pytest's own ones stand in one that is closed to others, also by sessions that begin."""
-    folder = Path(tempfile.mkdtemp(prefix="layerlock-tests-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
 
 
 @pytest.fixture

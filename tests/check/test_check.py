@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from layerlock.errors import UsageError
 from layerlock.events import BuildStarted, Checked, CheckStarted
-from layerlock.reproduce.variations.catalogue import VARIATIONS
+from layerlock.model.derivation import GuestRun
+from layerlock.reproduce.variations.catalogue import VARIATIONS, availability
+from layerlock.reproduce.variations.host import look
+from layerlock.reproduce.variations.preload import compile_library
 from layerlock.workflows.building import build_layer, build_package, record_layer
 from layerlock.workflows.checking import Asked, Check, check
 from layerlock.workflows.locking import lock_layer
+from layerlock.workflows.planning import load
 from tests.build.conftest import Bench
 from tests.check.conftest import HIDDEN, TELLTALES, Telltale
 
@@ -25,6 +30,7 @@ from tests.check.conftest import HIDDEN, TELLTALES, Telltale
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 NONE = Asked(variations=())
+LARGE = ("environment-bullseye", "environment-bullseye-glibc2.26")
 # What a check takes by itself; `instructions` has tests of its own.
 NAMES = tuple(variation.name for variation in VARIATIONS if not variation.named)
 
@@ -45,30 +51,31 @@ def test_each_variation_is_in_force_and_changes_what_it_says_alone(bench: Bench,
     """A table of packages by variations: each package notices the one that it was made for, and no other.
 
     That the variations of the driver's process are in force, each run finds out itself by asking the process:
-    one that is not makes the verdict inconclusive.
+    one that is not makes the verdict inconclusive. Those that no package may notice have one run together.
     """
     telltale.write({**TELLTALES, "hidden": HIDDEN})
     build_package(bench.driver(), "all-of-them")
     names = (*TELLTALES, "hidden")
-    found = checked(bench, "all-of-them", Asked(each=True, bisect=False, derivations=names))
-    obstacles = {each.name: each.obstacle for each in found.variations if each.obstacle}
+    visited = (bench.folder / "recipes",)
+    host = look(dict(os.environ), sandbox="", named_python="", visited=visited, user=True)
+    obstacles = {each.name: each.obstacle for each in availability(host) if each.obstacle}
     if os.geteuid() == 0 and len(os.sched_getaffinity(0)) > 1:
         assert set(obstacles) <= {"python"}, obstacles
-    table = {
-        (judged.standing.name, *attempt.variations): attempt.verdict
-        for judged in found.derivations
-        for attempt in judged.attempts
-    }
-    expected = {
-        (name, variation): "mismatch" if name == variation else "match"
+    noticed = tuple(name for name in NAMES if name in TELLTALES and name not in obstacles)
+    others = tuple(name for name in NAMES if name not in TELLTALES and name not in obstacles)
+    asked = Asked(bisect=False, derivations=names)
+    judged = (
+        *checked(bench, "all-of-them", replace(asked, each=True, variations=noticed)).derivations,
+        *checked(bench, "all-of-them", replace(asked, variations=others)).derivations,
+    )
+    attempts = [(each.standing.name, attempt) for each in judged for attempt in each.attempts]
+    assert [attempt.reason for _, attempt in attempts if attempt.verdict == "inconclusive"] == []
+    assert {(name, attempt.variations): attempt.verdict for name, attempt in attempts} == {
+        (name, group): "mismatch" if (name,) == group else "match"
         for name in names
-        for variation in NAMES
-        if variation not in obstacles
+        for group in (*((variation,) for variation in noticed), others)
     }
-    reasons = [a.reason for j in found.derivations for a in j.attempts if a.verdict == "inconclusive"]
-    assert reasons == []
-    assert table == expected
-    assert all(attempt.missing == () for judged in found.derivations for attempt in judged.attempts)
+    assert all(attempt.missing == () for _, attempt in attempts)
 
 
 def test_all_at_once_hides_nothing_and_the_causes_are_found(bench: Bench, telltale: Telltale) -> None:
@@ -86,6 +93,7 @@ def test_all_at_once_hides_nothing_and_the_causes_are_found(bench: Bench, tellta
     found = checked(
         bench, "all-of-them", Asked(derivations=("two-causes", "random", "moment", "sound", "all-of-them"))
     )
+    assert "instructions" not in found.groups[0]
     assert of(found, "two-causes") == ("mismatch", (("jobs",), ("clock",)))
     assert of(found, "random") == ("mismatch", ((),))
     assert of(found, "moment") == ("mismatch", ((),))
@@ -110,37 +118,48 @@ def test_all_at_once_hides_nothing_and_the_causes_are_found(bench: Bench, tellta
 
 
 def test_a_layer_with_its_record(bench: Bench, tmp_path: Path) -> None:
-    """Everything of a layer matches under all variations, transforms of the driver included, but its smoke tests."""
+    """What a layer is made of matches under all variations, transforms of the driver included, but its smoke tests."""
     lock_layer(bench.driver(), "tiny")
     record_layer(bench.driver(), "tiny", tmp_path / "dist")
-    found = checked(bench, "tiny", Asked())
+    able = [each.name for each in load(bench.driver(), "tiny").plan.derivations if "smoke" not in each.name]
+    found = checked(bench, "tiny", Asked(derivations=tuple(name for name in able if name not in LARGE)))
     assert {judged.standing.name: (judged.verdict, judged.reason) for judged in found.derivations} == {
         judged.standing.name: ("match", "") for judged in found.derivations
     }
     names = {judged.standing.name for judged in found.derivations}
-    assert {"environment-bullseye", "tiny-c", "layer-tiny-tree", "layer-tiny-zip"} <= names
-    assert "layer-tiny-smoke" not in names
+    assert {"environment-lambda-al2", "tiny-c", "layer-tiny-tree", "layer-tiny-zip"} <= names
     assert all(judged.standing.recorded for judged in found.derivations)
     assert len([event for event in bench.events if isinstance(event, CheckStarted)]) == 1
     bench.events.clear()
     build_layer(bench.driver(), "tiny", tmp_path / "dist")
     assert bench.of(BuildStarted) == []
 
+    with pytest.raises(UsageError, match="no derivation `layer-tiny-smoke` that can be checked"):
+        checked(bench, "tiny", Asked(derivations=("layer-tiny-smoke",)))
+
     # A record that nothing comes to is a mismatch by itself, and what needs that output cannot be judged.
     path = bench.folder / "lockfiles" / "tiny.lock"
     output = next(j.standing.recorded for j in found.derivations if j.standing.name == "tiny-c")
     path.write_text(path.read_text().replace(output, "sha256-" + "A" * 43 + "="))
-    found = checked(bench, "tiny", dataclasses.replace(NONE, derivations=("tiny-c", "tiny-cpp")))
+    found = checked(bench, "tiny", replace(NONE, derivations=("tiny-c", "tiny-cpp")))
     assert of(found, "tiny-c") == ("mismatch", ((),))
     assert of(found, "tiny-cpp")[0] == "inconclusive"
     assert "tiny-c, which it needs" in found.derivations[1].reason
     assert found.kept["tiny-c"].stored is None, "what the store has is what was rebuilt; nobody has the other"
 
 
+@pytest.mark.long
+def test_large_environments(bench: Bench) -> None:
+    """So do the roots that builds run in: unpacked, and given a floor, on one processor."""
+    build_package(bench.driver(), "tiny-c")
+    found = checked(bench, "tiny-c", Asked(derivations=LARGE))
+    assert [(judged.verdict, judged.reason) for judged in found.derivations] == [("match", "")] * len(LARGE)
+
+
 def test_what_cannot_be_compared_is_inconclusive(bench: Bench, telltale: Telltale, tmp_path: Path) -> None:
     """Not built before, an input not built, a rebuild that fails: each says so, and is no match."""
     telltale.write({"once": "[ ! -e /proc/cpuinfo ] || grep -q Varied /proc/cpuinfo && exit 3; touch /out/x"})
-    found = checked(bench, "all-of-them", dataclasses.replace(NONE, derivations=("once", "all-of-them")))
+    found = checked(bench, "all-of-them", replace(NONE, derivations=("once", "all-of-them")))
     assert [judged.reason for judged in found.derivations] == [
         "it was not built before, and the lock records no output",
         "its input once is not in the store: build it first",
@@ -160,6 +179,32 @@ def test_what_cannot_be_compared_is_inconclusive(bench: Bench, telltale: Telltal
     found = checked(bench, "once", nowhere)
     assert of(found, "once")[0] == "inconclusive"
     assert "the variation python cannot be had here" in found.derivations[0].reason
+
+
+def test_an_environment_without_sh_or_without_anything(bench: Bench, tmp_path: Path) -> None:
+    """What is preloaded is compiled by the shell that recipes have; where there is none, that is told, no more."""
+    build_package(bench.driver(), "tiny-c")
+    driver = bench.driver()
+    action = load(driver, "tiny-c").plan["tiny-c"].action
+    assert isinstance(action, GuestRun)
+    (whole,) = (bench.store / "trees").glob("*-environment-bullseye")
+    with driver.store.scratch("roots") as scratch:
+        told = {}
+        for name in ("without-sh", "empty"):
+            root, folder = scratch / name, scratch / f"{name}-work"
+            folder.mkdir()
+            if name == "empty":
+                root.mkdir()
+            else:
+                shutil.copytree(whole, root, symlinks=True, copy_function=os.link)
+                (root / "bin" / "sh").unlink()
+            library, told[name] = compile_library(
+                root, action, frozenset({"clock"}), 0, driver.sandbox, folder
+            )
+            assert (library is None) == (name == "empty"), told
+        assert told["without-sh"] == ""
+        assert told["empty"].startswith("nothing can be preloaded in its environment: ")
+        assert "/bin/bash" in told["empty"]
 
 
 def test_nothing_is_left_of_a_check_whose_driver_is_killed(bench: Bench, telltale: Telltale) -> None:

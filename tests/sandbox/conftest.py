@@ -151,8 +151,7 @@ def stdlib(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tests",
         "__pycache__",
         "config-*",
-        "idlelib",
-        "tkinter",
+        *("asyncio", "distutils", "email", "idlelib", "pydoc_data", "tkinter", "unittest", "xml"),
     )
     shutil.copytree(STDLIB, target, ignore=shutil.ignore_patterns(*unwanted, "ensurepip", "lib2to3", "*.a"))
     return target
@@ -164,8 +163,9 @@ def spec(root: Path, folders: dict[str, Path], stdlib: Path) -> Specs:
 
     def make(*argv: str, **changes: Any) -> SandboxSpec:
         limits = replace(ROOMY, **changes.pop("limits", {}))
-        library = Mount(source=stdlib, target=str(STDLIB))
-        mounts = (library, *changes.pop("mounts", ()))
+        # Sent anew for every run to an engine far away: only where it is used.
+        library = (Mount(source=stdlib, target=str(STDLIB)),) if argv[:1] == (str(PYTHON),) else ()
+        mounts = (*library, *changes.pop("mounts", ()))
         variables = changes.pop("variables", {"PATH": "/usr/bin:/bin"})
         base = SandboxSpec(
             root=root, argv=argv, variables=variables, cwd="/build", limits=limits, mounts=mounts

@@ -99,6 +99,8 @@ def graph_of_libraries(survey: Survey, loader: Loader) -> Graph:
     for path, needs in sorted(loader.edges.items()):
         for name, found in needs.items():
             end = found.path or found.name if found is not None else f"{name} (missing)"
+            if found and found.path and found.path not in loader.objects:
+                libraries[end] = None  # a layer's beneath
             if not (found and found.path):
                 runtime[end] = None
             start = owner.get(path, path)

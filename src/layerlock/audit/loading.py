@@ -41,7 +41,7 @@ class Platform:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What a needed name is found as: the object `path` of the layer, or, without one, a library of the runtime."""
+    """What a needed name is found as: the object `path` of the layer or of one beneath, or a library of the runtime."""
 
     name: str
     path: str = ""
@@ -58,6 +58,8 @@ class Loader:
     Args:
         objects: the layer's objects by path.
         names: every path or link that leads to an object, and that object's path.
+        beneath: the objects of the layers that it is used with, by path from `root` likewise; they are found, and no
+            more: whether they would load is told of their own layers.
         platform: the runtime.
         interpreter: its Python, where that is known; else what begins as Python's own names do is taken as met.
         root: where it is unpacked.
@@ -66,15 +68,24 @@ class Loader:
     objects: Mapping[str, Elf] = field(repr=False)
     names: Mapping[str, str] = field(repr=False)
     platform: Platform
+    beneath: Mapping[str, Elf] = field(default_factory=dict, repr=False)
     interpreter: Elf | None = field(default=None, repr=False)
     root: str = OPT
 
     @cached_property
     def edges(self) -> Edges:
-        """What each object's needed names are found as."""
+        """What each of the layer's own objects' needed names are found as."""
+        return {path: needs for path, needs in self._edges.items() if path in self.objects}
+
+    @cached_property
+    def _all(self) -> Mapping[str, Elf]:
+        return {**self.beneath, **self.objects}
+
+    @cached_property
+    def _edges(self) -> Edges:
         edges = {
             path: {name: self._resolve(path, elf, name) for name in elf.needed}
-            for path, elf in self.objects.items()
+            for path, elf in self._all.items()
         }
         missing = [(path, name) for path in edges for name, found in edges[path].items() if found is None]
         changed = True
@@ -113,7 +124,7 @@ class Loader:
         found: dict[str, Found | None] = dict(self.edges[path])
         for target in self.edges[path].values():
             if target is not None and target.path:
-                found.setdefault(self.objects[target.path].soname, target)
+                found.setdefault(self._all[target.path].soname, target)
         # The loader looks among all that is loaded by then; what the C library brings along is always there.
         for name in _LOADERS:
             if name in self.platform.libraries:
@@ -122,11 +133,11 @@ class Loader:
 
     def provider(self, found: Found) -> Elf | Library:
         """Give what meets references to what a name was found as."""
-        return self.objects[found.path] if found.path else self.platform.libraries[found.name]
+        return self._all[found.path] if found.path else self.platform.libraries[found.name]
 
     def _handed_down(self, edges: Edges, path: str, name: str) -> Found | None:
         """Look where those that bring an object in say by DT_RPATH; each of them has to, since any may be the first."""
-        if self.objects[path].runpath:
+        if self._all[path].runpath:
             return None
         above = [self._inside(name, self._chain(edges, user)) for user in _brought_in_by(edges, path)]
         return above[0] if above and all(above) else None
@@ -135,7 +146,7 @@ class Loader:
         """Give the folders of an object's DT_RPATH, and of those that bring it in."""
         chain = [path]
         for current in chain:
-            elf = self.objects[current]
+            elf = self._all[current]
             folder = posixpath.dirname(f"{self.root}/{current}")
             yield from () if elf.runpath else (expand(entry, folder) for entry in elf.rpath)
             chain += (user for user in _brought_in_by(edges, current) if user not in chain)
@@ -145,8 +156,8 @@ class Loader:
         return next((Found(name=name, path=self.names[path]) for path in paths if path in self.names), None)
 
     def _below(self, place: str, name: str) -> str:
-        """Give the path of a name in a folder, as seen from the root; empty where that is elsewhere."""
-        inside = f"{place}/".startswith(f"{self.root}/")
+        """Give the path of a name in a folder, as seen from the root; empty where no layer and no function has it."""
+        inside = f"{place}/".startswith((f"{self.root}/", f"{OPT}/"))
         return posixpath.relpath(f"{place}/{name}", self.root) if inside else ""
 
     def _resolve(self, path: str, elf: Elf, name: str) -> Found | None:
@@ -163,8 +174,8 @@ class Loader:
             if inside in self.names:
                 return Found(name=name, path=self.names[inside])
         if name in self.platform.loaded_before:
-            for other in sorted(self.objects):
-                if name in (self.objects[other].soname, posixpath.basename(other)):
+            for other in (*sorted(self.objects), *sorted(self.beneath.keys() - self.objects.keys())):
+                if name in (self._all[other].soname, posixpath.basename(other)):
                     return Found(name=name, path=other)
         return None
 
@@ -182,10 +193,10 @@ class Loader:
         return {path: frozenset(self._closure(path)) for path in self.objects}
 
     def _closure(self, path: str) -> list[str]:
-        """An object and the layer's own objects that it brings in, in the loader's order: breadth first."""
+        """An object and the layers' objects that it brings in, in the loader's order: breadth first."""
         closure = [path]
         for current in closure:
-            for found in self.edges[current].values():
+            for found in self._edges[current].values():
                 if found is not None and found.path and found.path not in closure:
                     closure.append(found.path)
         return closure
@@ -195,10 +206,10 @@ class Loader:
         names = [
             found.name
             for each in closure
-            for found in self.edges[each].values()
+            for found in self._edges[each].values()
             if found is not None and not found.path
         ]
-        return [*(self.objects[each] for each in closure), *self._system(names)]
+        return [*(self._all[each] for each in closure), *self._system(names)]
 
     def _system(self, names: Iterable[str]) -> list[Library]:
         waiting = list(dict.fromkeys(names))

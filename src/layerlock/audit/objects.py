@@ -146,9 +146,10 @@ def _missing(survey: Survey, loader: Loader) -> Iterator[Finding]:
     for path, needs in sorted(loader.edges.items()):
         for name, found in needs.items():
             if found is None:
+                too = ", nor those that it is used with," if loader.beneath else ""
                 yield MISSING.found(
                     path,
-                    f"{path} needs {name}, which neither the layer nor {loader.platform.name} has where it looks",
+                    f"{path} needs {name}, which neither the layer{too} nor {loader.platform.name} has where it looks",
                     hint=_missing_hint(loader, name),
                     location=survey.place(path),
                 )
@@ -299,8 +300,8 @@ MISSING = _check(
     "missing-libraries",
     Severity.ERROR,
     _loading(_missing),
-    "Libraries that an object needs and that are found neither in the layer, in the order in which Lambda searches, "
-    "nor in the runtime.",
+    "Libraries that an object needs and that are found neither in the layer or those that it is used with, in the "
+    "order in which Lambda searches, nor in the runtime.",
 )
 VERSIONS = _check(
     "symbol-versions",

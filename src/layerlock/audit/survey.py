@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ class Survey:
         report: what its assembly said; empty likewise.
         build_paths: patterns of files that may hold folders of the build.
         root: where the runtime unpacks it.
+        beneath: what the layers hold that it is used with, and that are built here; in Lambda's order.
         raised: the folders of packages whose files came to the top of it, as they do in a function.
     """
 
@@ -41,6 +43,7 @@ class Survey:
     report: Mapping[str, Any] = field(default_factory=dict, repr=False)
     build_paths: tuple[str, ...] = ()
     root: str = OPT
+    beneath: tuple[Inventory, ...] = ()
     raised: tuple[str, ...] = ()
 
     @cached_property
@@ -48,10 +51,16 @@ class Survey:
         """How its objects find each other on the runtime."""
         if self.platform is None:
             return None
+        objects: dict[str, Elf] = {}
+        names: dict[str, str] = {}
+        for below in self.beneath:
+            objects |= {self._at_opt(path): elf for path, elf in below.objects.items()}
+            names |= {self._at_opt(path): self._at_opt(target) for path, target in below.names.items()}
         return Loader(
             objects=self.inventory.objects,
-            names=self.inventory.names,
+            names={**names, **self.inventory.names},
             platform=self.platform,
+            beneath=objects,
             interpreter=self.interpreter,
             root=self.root,
         )
@@ -62,6 +71,9 @@ class Survey:
         if self.packages:
             return owners_by_packages(self.inventory, self.packages, self.report, self.raised)
         return owners_by_records(self.inventory)
+
+    def _at_opt(self, path: str) -> str:
+        return posixpath.relpath(f"{OPT}/{path}", self.root)
 
     def unpacked(self, path: str) -> str:
         """Give the place of what assembly reports under `path`."""

@@ -73,13 +73,14 @@ def tree(recipe: FunctionLayer, recipes: Recipes, code: GuestCode) -> Derivation
     """Describe the assembly of what lands under `/var/task`."""
     made = layers.tree(recipe, recipes, code)
     run = _run(made)
+    entry = run.entry if run.entry == layers.OLDER_PYTHON else "function.py"
     return replace(
         made,
         name=names_of(recipe).tree,
         action=replace(
             run,
-            entry="function.py",
-            guest=files_of("function.py", code),
+            entry=entry,
+            guest=files_of(entry, code),
             task={**run.task, "handler": recipe.handler},
         ),
     )

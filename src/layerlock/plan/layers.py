@@ -20,6 +20,10 @@ STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
 
+OLDER_PYTHON = "older_python.py"
+"""What assembles where bytecode is for a Python before 3.11, whose marshal does not write the same bytes every time."""
+
+
 def tree_name(layer: str) -> str:
     """Give the name of the derivation of a layer's tree."""
     return f"layer-{layer}-tree"
@@ -89,7 +93,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         recipes,
         code,
         name=tree_name(recipe.name),
-        entry="assemble.py",
+        entry=OLDER_PYTHON if _marshals_unsteadily(recipe, runtime) else "assemble.py",
         task=task,
         inputs=(
             Input(name=python.name, mount=python.mount),
@@ -103,6 +107,11 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         ),
         needs=Needs(memory=3 << 30),
     )
+
+
+def _marshals_unsteadily(recipe: LayerRecipe, runtime: RuntimeRecipe) -> bool:
+    version = tuple(int(part) for part in runtime.runtime.python.split("."))
+    return recipe.layer.bytecode != "none" and version < (3, 11)
 
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:

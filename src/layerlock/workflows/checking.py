@@ -106,7 +106,8 @@ def check(driver: Driver, target: str, asked: Asked, variables: Mapping[str, str
         )
         can = availability(host)
         groups = _groups(asked, can)
-        if tasks:
+        standings = _without_unavailable(standings, asked, can)
+        if any(not standing.obstacle for standing in standings):
             link = not any("user" in group for group in groups)
             seed(driver.store, folder / "store", files=needed.files, trees=needed.trees, link=link)
         rebuilder = Rebuilder(
@@ -120,7 +121,7 @@ def check(driver: Driver, target: str, asked: Asked, variables: Mapping[str, str
         )
         stack.callback(rebuilder.take_back)
         judged = judge(
-            _without_unavailable(standings, asked, can),
+            standings,
             groups,
             rebuilder.run,
             strict=asked.variations is not None,

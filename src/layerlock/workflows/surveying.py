@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from layerlock.model.lock import Lock
 from layerlock.model.runtime import RuntimeRecipe
 from layerlock.plan.functions import MODULES, TASK, names_of, raised
 from layerlock.plan.resolve import Plan
+from layerlock.plan.stack import beneath
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import load_layer
@@ -130,6 +131,7 @@ def surveying_layer(
             report=report,
             build_paths=tuple(pattern for rule in recipe.allow_build_paths for pattern in rule.patterns),
             root=TASK if isinstance(recipe, FunctionLayer) else OPT,
+            beneath=tuple(_inventories(store, plan, beneath(recipe, repository))),
             raised=raised(recipe, runtime.runtime.python),
         )
 
@@ -151,6 +153,13 @@ def surveying_zip(repository: Repository, path: Path, *, traces: bool = True) ->
         )
 
     return survey
+
+
+def _inventories(store: LocalStore, plan: Plan, layers: Iterable[LayerRecipe]) -> Iterator[Inventory]:
+    for layer in layers:
+        made = output(store, plan, names_of(layer).tree)
+        if made is not None:
+            yield take_inventory(made / "tree", traces=False)
 
 
 def output(store: LocalStore, plan: Plan, name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """The library that gives programs another clock, order of directories or processor, compiled where a build runs.
 
 The C source stands in the driver's data. It is compiled in the root of the build's own environment, so that it fits
-that C library whatever its age; a root without a compiler cannot have these variations.
+that C library whatever its age; a root without a compiler, or without bash, cannot have these variations.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from layerlock.build.workshop import Sandbox
+from layerlock.errors import BuildFailed
 from layerlock.model.derivation import GuestRun
 from layerlock.reproduce.variations.emulator import Emulator
 from layerlock.reproduce.variations.machine import MODEL
@@ -71,7 +72,8 @@ def compile_library(
         )
     spec = SandboxSpec(
         root=root,
-        argv=("/bin/sh", "-c", f"{compiling} -o /out/vary.so {SOURCE.name} -ldl"),
+        # The shell that scripts of packages are run by; an environment of few packages has no other.
+        argv=("/bin/bash", "-c", f"{compiling} -o /out/vary.so {SOURCE.name} -ldl"),
         variables={"PATH": run.variables.get("PATH", "/usr/local/bin:/usr/bin:/bin"), "LC_ALL": "C"},
         cwd="/build",
         limits=_LIMITS,
@@ -80,7 +82,10 @@ def compile_library(
         tmp=folder / "tmp",
     )
     said: list[str] = []
-    outcome = sandbox.run(spec, log=folder / "log", on_line=said.append, cancel=Event())
+    try:
+        outcome = sandbox.run(spec, log=folder / "log", on_line=said.append, cancel=Event())
+    except BuildFailed as error:
+        return None, f"nothing can be preloaded in its environment: {error.message}"
     made = folder / "out" / "vary.so"
     if not outcome.succeeded or made.is_symlink() or not made.is_file():
         reason = next((line for line in said if "error" in line), said[-1] if said else "it has no compiler")
