@@ -1,6 +1,6 @@
 """Measure a push and a pull of a layer's closure to a local S3, against `aws s3 sync` of the same bytes.
 
-    python -m tools.cache_speed cv --store DIR --aws /path/to/aws --memory TMPFS [--scratch DIR]
+    python -m tools.cache_speed cv --store DIR --aws /path/to/aws --memory TMPFS --scratch DIR TMPFS --page PAGE
 
 The service is `tools.s3_standin`, in a process of its own and with its objects in memory, new for every measurement.
 Its ceiling is what plain requests get out of it (four at a time, 8 MiB each, from memory): at least twice as fast as
@@ -14,10 +14,11 @@ without a cache and with archives; `objects` is the finished objects of the cach
 closure as it stands in the store, a file an object. `send` and `bring` move the finished objects as it does, without
 any of that work.
 
-`--scratch` says where stores and downloads are made. It should be a file system of its own that is new, such as a file
-with `mkfs.ext4` mounted by `mount -o loop`: ext4 without a journal passes over inodes that were deleted within five
-minutes one by one, so that what earlier rounds, or others, have deleted makes files up to ten times slower to make.
-Before each measurement everything there is synced, so that none writes what another left.
+`--scratch` says where stores and downloads are made: the store that is pushed is elsewhere. A disk should be a file
+system of its own that is new, such as a file with `mkfs.ext4` mounted by `mount -o loop`: ext4 without a journal
+passes over inodes that were deleted within five minutes one by one, so that what earlier rounds, or others, have
+deleted makes files up to ten times slower to make. Before each measurement everything there is synced, so that none
+writes what another left. A tmpfs shows what is left where no disk is waited for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ from layerlock.io.together import together
 from layerlock.workflows.caches import Substitutes
 from layerlock.workflows.caching import pull_closure, push_closure
 from layerlock.workflows.driver import Driver
+from tools.cache_speed_page import page
 
 ROOT = Path(__file__).parents[1]
 BUCKET = "speed"
@@ -233,6 +236,8 @@ def measure(trial: Trial, aws: str, rounds: int, memory: Path, *, files: bool) -
     """Measure; what is written stands below the trial's scratch."""
     os.environ |= CREDENTIALS
     rows: list[dict[str, Taken]] = []
+    ask_kind = ["findmnt", "-n", "-o", "FSTYPE", "-T", str(trial.scratch)]
+    kind = subprocess.run(ask_kind, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     @contextmanager
     def trying() -> Iterator[tuple[str, Path]]:
@@ -264,6 +269,7 @@ def measure(trial: Trial, aws: str, rounds: int, memory: Path, *, files: bool) -
     }
     return {
         "layer": trial.layer,
+        "kind": kind,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rounds": rounds,
         "objects": len(sizes),
@@ -280,63 +286,6 @@ def measure(trial: Trial, aws: str, rounds: int, memory: Path, *, files: bool) -
     }
 
 
-def share(found: dict[str, Any], what: str, theirs: str) -> str:
-    """Say how fast something is against an `aws s3 sync`; nothing where that was not measured."""
-    seconds = found["seconds"]
-    return f"{seconds[theirs] / seconds[what]:.2f}" if theirs in seconds else ""
-
-
-def page(found: dict[str, Any]) -> str:
-    """Put a measurement into a page."""
-    seconds, busy = found["seconds"], found["busy"]
-    most = found["ceiling in MB a second"]
-    whole, packed = found["contents"] / 1e6, found["bytes"] / 1e6
-    rates = {"push": "up", "pull": "down", "send": "up", "bring": "down"}
-    lines = [
-        "# The binary cache's speed",
-        "",
-        f"`{found['layer']}`'s closure: {found['objects']} objects, {whole:.0f} MB that are {packed:.0f} MB"
-        f" compressed; {found['files']} files as it stands in a store. Measured on {found['date']} by `python -m"
-        f" tools.cache_speed` (which says how, and wrote this page), {found['rounds']} round(s), with"
-        f" {os.cpu_count()} processors and a load of {found['load'][0]} at its end.",
-        "",
-        "| | seconds | of processors | against `aws s3 sync` of the contents | of the objects | of the files |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {what} | {seconds[what]} | {busy[what]} |"
-            + "".join(
-                f" {share(found, what, f'sync {kind} {way}')} |" for kind in ("contents", "objects", "files")
-            )
-            for what, way in rates.items()
-        ),
-        *(
-            f"| `aws s3 sync`, {what.removeprefix('sync ')} | {taken} | {busy[what]} | | | |"
-            for what, taken in seconds.items()
-            if what.startswith("sync")
-        ),
-        "",
-        "A ratio of 1 is as fast as `aws s3 sync`; more is faster. `push` and `pull` are whole, with compressing,",
-        "hashing, signing, unpacking and bringing every file to the disk; `send` and `bring` only move the finished",
-        "objects. *Contents* are the same bytes in as many files as there are objects; *files* are every file of",
-        "every tree by itself, as it stands in a store, without links, modes and empty folders, which `sync` does not",
-        "know. None of what `sync` does is on the disk when it is over, but where that is said; what `pull` does is.",
-        "",
-        f"The service took {most['up']} MB a second by plain requests, and gave {most['down']}: of that,"
-        f" `push` took {share_of(packed, seconds['push'], most['up'])} and `pull`"
-        f" {share_of(packed, seconds['pull'], most['down'])}, `sync` of the contents"
-        f" {share_of(whole, seconds['sync contents up'], most['up'])} up and"
-        f" {share_of(whole, seconds['sync contents down'], most['down'])} down. Where that is over 50 %, the service"
-        " was part of the limit.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def share_of(megabytes: float, seconds: float, most: float) -> str:
-    """Say how much of the service's ceiling something took."""
-    return f"{100 * megabytes / seconds / most:.0f} %"
-
-
 def pieces(path: Path) -> Iterator[bytes]:
     """Read a file."""
     with path.open("rb") as file:
@@ -347,29 +296,34 @@ def pieces(path: Path) -> Iterator[bytes]:
 def main() -> int:
     """Measure what the command line says, and print it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("layer")
+    parser.add_argument("layers", nargs="+", help="layers, or packages")
     parser.add_argument("--repo", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--aws", default="aws", help="the AWS command line, in an environment of its own")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", type=Path, required=True, help="where the service keeps objects: a tmpfs")
     parser.add_argument(
-        "--scratch", type=Path, help="where stores are made: a new file system; else beside the store"
+        "--scratch", type=Path, required=True, nargs="+", help="file systems to make stores on"
     )
-    parser.add_argument("--files", action="store_true", help="sync every file as an object too: minutes")
+    parser.add_argument(
+        "--files", action="store_true", help="of the last layer, sync every file by itself too"
+    )
     parser.add_argument("--page", type=Path, help="write docs/cache-speed.md")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cache-speed-", dir=given.scratch or given.store.parent) as name:
-        trial = Trial(
-            repository=given.repo,
-            store=given.store,
-            layer=given.layer,
-            scratch=Path(name),
-            key=Ed25519PrivateKey.generate(),
-        )
-        found = measure(trial, given.aws, given.rounds, given.memory, files=given.files)
-        remove_tree(Path(name) / "files")
-    print(json.dumps(found, indent=2))
+    found = []
+    for layer, scratch in product(given.layers, given.scratch):
+        with tempfile.TemporaryDirectory(prefix="cache-speed-", dir=scratch) as name:
+            trial = Trial(
+                repository=given.repo,
+                store=given.store,
+                layer=layer,
+                scratch=Path(name),
+                key=Ed25519PrivateKey.generate(),
+            )
+            files = given.files and layer == given.layers[-1]
+            found.append(measure(trial, given.aws, given.rounds, given.memory, files=files))
+            remove_tree(Path(name) / "files")
+        print(json.dumps(found[-1], indent=2), flush=True)
     if given.page is not None:
         given.page.write_text(page(found))
     return 0
