@@ -1,16 +1,24 @@
-"""Measure a push and a pull of a layer's closure to a local S3, against `aws s3 sync` of the same objects.
+"""Measure a push and a pull of a layer's closure to a local S3, against `aws s3 sync` of the same bytes.
 
-    python -m tools.cache_speed cv --store DIR --aws /path/to/aws
+    python -m tools.cache_speed cv --store DIR --aws /path/to/aws --memory TMPFS --scratch DIR TMPFS --page PAGE
 
 The service is `tools.s3_standin`, in a process of its own and with its objects in memory, new for every measurement.
 Its ceiling is what plain requests get out of it (four at a time, 8 MiB each, from memory): at least twice as fast as
 what is measured, or the service was the limit. Rounds alternate, and of several the best one counts: only the ratios
-say something on a busy machine.
+say something on a busy machine. Processor seconds (the service's left out) say more there than seconds.
 
 `push` and `pull` are whole: reading the store, hashing, compressing and signing; or decompressing, unpacking into tens
 of thousands of files, hashing and syncing to the disk, which `aws s3 sync` does not do. They are held against it
-twice: moving the same contents uncompressed (a NAR a tree), which is what one would do without a cache, and moving the
-finished objects. `send` and `bring` move the finished objects as it does, without any of that work.
+three times: `contents` is the same bytes uncompressed (a NAR a tree, a file a source), which is what one would do
+without a cache and with archives; `objects` is the finished objects of the cache; and `files` (with `--files`) is the
+closure as it stands in the store, a file an object. `send` and `bring` move the finished objects as it does, without
+any of that work.
+
+`--scratch` says where stores and downloads are made: the store that is pushed is elsewhere. A disk should be a file
+system of its own that is new, such as a file with `mkfs.ext4` mounted by `mount -o loop`: ext4 without a journal
+passes over inodes that were deleted within five minutes one by one, so that what earlier rounds, or others, have
+deleted makes files up to ten times slower to make. Before each measurement everything there is synced, so that none
+writes what another left. A tmpfs shows what is left where no disk is waited for.
 """
 
 from __future__ import annotations
@@ -20,6 +28,7 @@ import datetime
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +37,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +54,12 @@ from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
 from layerlock.events import silent
 from layerlock.io.atomic import remove_tree
+from layerlock.io.groupsync import sync_file_system
 from layerlock.io.together import together
 from layerlock.workflows.caches import Substitutes
 from layerlock.workflows.caching import pull_closure, push_closure
 from layerlock.workflows.driver import Driver
+from tools.cache_speed_page import page
 
 ROOT = Path(__file__).parents[1]
 BUCKET = "speed"
@@ -59,6 +72,7 @@ CREDENTIALS = {
 SIGNER = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"
 PART = 8 << 20
 AT_ONCE = 8
+QUICKEST = attrgetter("seconds")
 
 
 @contextmanager
@@ -88,11 +102,20 @@ def ask(method: str, port: int, path: str, body: bytes) -> int:
     return answer.status
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Give the seconds that something takes."""
-    started = time.monotonic()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """What something took: seconds, and seconds of processors in this process and those that it waited for."""
+
+    seconds: float
+    busy: float
+
+
+def timed(work: Callable[[], object]) -> Taken:
+    """Give what something takes."""
+    before, started = os.times(), time.monotonic()
     work()
-    return time.monotonic() - started
+    seconds, after = time.monotonic() - started, os.times()
+    return Taken(seconds=seconds, busy=sum(after[:4]) - sum(before[:4]))
 
 
 def ceiling(address: str, total: int) -> tuple[float, float]:
@@ -103,7 +126,7 @@ def ceiling(address: str, total: int) -> tuple[float, float]:
 
     def rate(method: str, data: bytes) -> float:
         works = [partial(ask, method, port, path, data) for path in paths]
-        return len(paths) * PART / timed(lambda: together(works, most=4))
+        return len(paths) * PART / timed(lambda: together(works, most=4)).seconds
 
     return rate("PUT", body), rate("GET", b"")
 
@@ -127,9 +150,16 @@ class Trial:
         """Give a cache whose key is trusted."""
         return Cache(name="speed", place=place, trust=Trust(keys=frozenset({spelled(self.key.public_key())})))
 
-    def push(self, place: Place) -> float:
-        """Push everything; give the seconds."""
-        return timed(lambda: push_closure(self.driver(self.store), self.layer, self.cache(place), self.key))
+    def timed(self, work: Callable[[], object]) -> Taken:
+        """Give what something takes that finds nothing of others to be written."""
+        sync_file_system(self.scratch)
+        return timed(work)
+
+    def push(self, place: Place) -> Taken:
+        """Push everything."""
+        return self.timed(
+            lambda: push_closure(self.driver(self.store), self.layer, self.cache(place), self.key)
+        )
 
     def objects(self) -> list[str]:
         """List the objects, the largest first."""
@@ -149,36 +179,52 @@ class Trial:
                     total += file.write(packed.read_bytes())
         return total
 
-    def ours(self, address: str, fresh: Path) -> dict[str, float]:
+    def files(self) -> int:
+        """Copy the closure beside the objects as it stands in the store; give the number of its files."""
+        for one in self.objects():
+            kind, _, name = one.partition("/")
+            for entry in (self.store / kind).glob(f"{name[:64]}-*"):
+                place = self.scratch / "files" / kind / entry.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                subprocess.run(["cp", "-a", str(entry), str(place)], check=True)
+        return sum(len(names) for _, _, names in os.walk(self.scratch / "files"))
+
+    def ours(self, address: str, fresh: Path) -> dict[str, Taken]:
         """Push, pull into a new store, and bring the objects as they are."""
         place = s3(address)
         pushed = self.push(place)
         reader = replace(self.driver(fresh / "store"), substitutes=Substitutes(lambda: (self.cache(place),)))
-        pulled = timed(lambda: pull_closure(reader, self.layer))
+        pulled = self.timed(lambda: pull_closure(reader, self.layer))
         (fresh / "objects").mkdir()
         works = [
             partial(place.bring, one, fresh / "objects" / one.replace("/", "-"), 1 << 40)
             for one in self.objects()
         ]
-        return {"push": pushed, "pull": pulled, "bring": timed(lambda: together(works, most=AT_ONCE))}
+        return {"push": pushed, "pull": pulled, "bring": self.timed(lambda: together(works, most=AT_ONCE))}
 
-    def theirs(self, address: str, fresh: Path, aws: str, what: str = "objects") -> dict[str, float]:
-        """Move the same objects, or their contents, by `aws s3 sync`."""
-        sync = [aws, "--endpoint-url", address, "s3", "sync", "--quiet"]
+    def theirs(self, address: str, fresh: Path, aws: str, what: str) -> dict[str, Taken]:
+        """Move the objects, their contents or the closure's files by `aws s3 sync`; then bring them to the disk."""
+        sync = [aws, "--endpoint-url", address, "s3", "sync", "--quiet", "--no-follow-symlinks"]
 
         def run(*arguments: str) -> None:
             subprocess.run([*sync, *arguments], check=True, env=dict(os.environ))
 
+        up = self.timed(lambda: run(str(self.scratch / what), f"s3://{BUCKET}"))
+        down = self.timed(lambda: run(f"s3://{BUCKET}", str(fresh / "synced")))
+        disk = timed(lambda: sync_file_system(fresh))
         return {
-            f"sync {what} up": timed(lambda: run(str(self.scratch / what), f"s3://{BUCKET}")),
-            f"sync {what} down": timed(lambda: run(f"s3://{BUCKET}", str(fresh / "synced"))),
+            f"sync {what} up": up,
+            f"sync {what} down": down,
+            f"sync {what} down, then to the disk": Taken(
+                seconds=down.seconds + disk.seconds, busy=down.busy + disk.busy
+            ),
         }
 
-    def sent(self, address: str) -> dict[str, float]:
+    def sent(self, address: str) -> dict[str, Taken]:
         """Send the objects as they are."""
         place = s3(address)
         works = [partial(place.write, one, pieces(self.scratch / "objects" / one)) for one in self.objects()]
-        return {"send": timed(lambda: together(works, most=AT_ONCE))}
+        return {"send": self.timed(lambda: together(works, most=AT_ONCE))}
 
 
 def s3(address: str) -> S3:
@@ -186,95 +232,58 @@ def s3(address: str) -> S3:
     return S3(BUCKET, "", endpoint=address, region="us-east-1")
 
 
-def measure(repository: Path, store: Path, layer: str, aws: str, rounds: int, memory: Path) -> dict[str, Any]:
-    """Measure; what is written are temporary folders beside the store."""
+def measure(trial: Trial, aws: str, rounds: int, memory: Path, *, files: bool) -> dict[str, Any]:
+    """Measure; what is written stands below the trial's scratch."""
     os.environ |= CREDENTIALS
-    rows: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="cache-speed-", dir=store.parent) as name:
-        trial = Trial(
-            repository=repository,
-            store=store,
-            layer=layer,
-            scratch=Path(name),
-            key=Ed25519PrivateKey.generate(),
-        )
-        rows.append({"push to a folder": trial.push(Folder(trial.scratch / "objects"))})
-        sizes = [(trial.scratch / "objects" / one).stat().st_size for one in trial.objects()]
-        size = sum(sizes)
-        contents = trial.unpack()
-        for _ in range(rounds):
-            for trying in (
-                trial.ours,
-                partial(trial.theirs, aws=aws),
-                partial(trial.theirs, aws=aws, what="contents"),
-            ):
-                with service(memory) as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
-                    rows.append(trying(address, Path(fresh)))
-                    remove_tree(Path(fresh) / "store")
-            with service(memory) as address:
-                rows.append(trial.sent(address))
-        with service(memory) as address:
-            most = ceiling(address, size)
-    best = {what: min(row[what] for row in rows if what in row) for row in rows for what in row}
-    took, gave = (size / rate for rate in most)
+    rows: list[dict[str, Taken]] = []
+    ask_kind = ["findmnt", "-n", "-o", "FSTYPE", "-T", str(trial.scratch)]
+    kind = subprocess.run(ask_kind, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    @contextmanager
+    def trying() -> Iterator[tuple[str, Path]]:
+        with service(memory) as address, tempfile.TemporaryDirectory(dir=trial.scratch) as fresh:
+            yield address, Path(fresh)
+            remove_tree(Path(fresh))
+            Path(fresh).mkdir()
+
+    trial.push(Folder(trial.scratch / "objects"))
+    sizes = [(trial.scratch / "objects" / one).stat().st_size for one in trial.objects()]
+    contents = trial.unpack()
+    for _ in range(rounds):
+        with trying() as (address, fresh):
+            rows.append(trial.ours(address, fresh))
+        for what in ("objects", "contents"):
+            with trying() as (address, fresh):
+                rows.append(trial.theirs(address, fresh, aws, what))
+        with trying() as (address, _):
+            rows.append(trial.sent(address))
+    with service(memory) as address:
+        most = ceiling(address, sum(sizes))
+    shutil.rmtree(trial.scratch / "contents")
+    count = trial.files() if files else 0
+    if files:
+        with trying() as (address, fresh):
+            rows.append(trial.theirs(address, fresh, aws, "files"))
+    best = {
+        what: min((row[what] for row in rows if what in row), key=QUICKEST) for row in rows for what in row
+    }
     return {
-        "layer": layer,
+        "layer": trial.layer,
+        "kind": kind,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rounds": rounds,
         "objects": len(sizes),
-        "bytes": size,
+        "files": count,
+        "bytes": sum(sizes),
         "contents": contents,
-        "seconds": {what: round(seconds, 2) for what, seconds in best.items()},
-        "ratio to aws s3 sync of the finished objects": {
-            "push": round(best["sync objects up"] / best["push"], 2),
-            "send": round(best["sync objects up"] / best["send"], 2),
-            "pull": round(best["sync objects down"] / best["pull"], 2),
-            "bring": round(best["sync objects down"] / best["bring"], 2),
-        },
-        "ratio to aws s3 sync of the same contents": {
-            "push": round(best["sync contents up"] / best["push"], 2),
-            "pull": round(best["sync contents down"] / best["pull"], 2),
+        "seconds": {what: round(taken.seconds, 2) for what, taken in best.items()},
+        "busy": {what: round(taken.busy, 2) for what, taken in best.items()},
+        "every round": {
+            what: [round(row[what].seconds, 2) for row in rows if what in row] for what in ("push", "pull")
         },
         "load": [round(one, 1) for one in os.getloadavg()],
-        "share of the service's ceiling": {
-            "send": round(took / best["send"], 2),
-            "sync up": round(took / best["sync objects up"], 2),
-            "bring": round(gave / best["bring"], 2),
-            "sync down": round(gave / best["sync objects down"], 2),
-        },
         "ceiling in MB a second": {"up": round(most[0] / 1e6), "down": round(most[1] / 1e6)},
     }
-
-
-def page(found: dict[str, Any]) -> str:
-    """Put a measurement into a page."""
-    seconds = found["seconds"]
-    finished = found["ratio to aws s3 sync of the finished objects"]
-    contents = found["ratio to aws s3 sync of the same contents"]
-    most = found["ceiling in MB a second"]
-    lines = [
-        "# The binary cache's speed",
-        "",
-        f"`{found['layer']}`'s closure: {found['objects']} objects, {found['contents'] / 1e6:.0f} MB that are"
-        f" {found['bytes'] / 1e6:.0f} MB compressed. Measured on {found['date']} by `python -m tools.cache_speed`"
-        f" (which says how, and wrote this page), {found['rounds']} round(s), with {os.cpu_count()} processors and a"
-        f" load of {found['load'][0]} at its end. The service took {most['up']} MB a second by plain requests, and"
-        f" gave {most['down']}.",
-        "",
-        "| | seconds | against `aws s3 sync` of the same contents | of the finished objects |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {what} | {seconds[what]} | {contents.get(what, '')} | {finished[what]} |"
-            for what in ("push", "pull", "send", "bring")
-        ),
-        *(f"| `aws s3 {what}` | {taken} | | |" for what, taken in seconds.items() if what.startswith("sync")),
-        "",
-        "A ratio of 1 is as fast as `aws s3 sync`; more is faster. `push` and `pull` are whole, with compressing,",
-        "hashing, signing, unpacking and bringing every file to the disk; `send` and `bring` only move the finished",
-        "objects.",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def pieces(path: Path) -> Iterator[bytes]:
@@ -287,16 +296,34 @@ def pieces(path: Path) -> Iterator[bytes]:
 def main() -> int:
     """Measure what the command line says, and print it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("layer")
+    parser.add_argument("layers", nargs="+", help="layers, or packages")
     parser.add_argument("--repo", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--aws", default="aws", help="the AWS command line, in an environment of its own")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", type=Path, required=True, help="where the service keeps objects: a tmpfs")
+    parser.add_argument(
+        "--scratch", type=Path, required=True, nargs="+", help="file systems to make stores on"
+    )
+    parser.add_argument(
+        "--files", action="store_true", help="of the last layer, sync every file by itself too"
+    )
     parser.add_argument("--page", type=Path, help="write docs/cache-speed.md")
     given = parser.parse_args()
-    found = measure(given.repo, given.store, given.layer, given.aws, given.rounds, given.memory)
-    print(json.dumps(found, indent=2))
+    found = []
+    for layer, scratch in product(given.layers, given.scratch):
+        with tempfile.TemporaryDirectory(prefix="cache-speed-", dir=scratch) as name:
+            trial = Trial(
+                repository=given.repo,
+                store=given.store,
+                layer=layer,
+                scratch=Path(name),
+                key=Ed25519PrivateKey.generate(),
+            )
+            files = given.files and layer == given.layers[-1]
+            found.append(measure(trial, given.aws, given.rounds, given.memory, files=files))
+            remove_tree(Path(name) / "files")
+        print(json.dumps(found[-1], indent=2), flush=True)
     if given.page is not None:
         given.page.write_text(page(found))
     return 0

@@ -38,6 +38,13 @@ from .services import Asked, Fault, files, proxy
 LARGE = 20 << 20
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have botocore try again at once; how long it waits between is its own affair."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 def test_a_busy_service_is_asked_again(
     method: str, bucket: Bucket, tmp_path: Path, fresh: LocalStore
@@ -84,12 +91,12 @@ def test_a_web_server_that_cuts(tmp_path: Path, fresh: LocalStore) -> None:
     assert list(made) == ["compiler"]
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("fault", ["drop", "busy", "lose", "flip", "cut"])
 def test_a_service_that_never_gives_an_object(
-    fault: Fault, bucket: Bucket, tmp_path: Path, fresh: LocalStore, monkeypatch: pytest.MonkeyPatch
+    fault: Fault, bucket: Bucket, tmp_path: Path, fresh: LocalStore
 ) -> None:
     """The object is a miss; the others come. Nothing of it is kept."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     team = Team(bucket.direct, tmp_path)
     team.push()
     bad = team.entries["zip"].blob
@@ -101,11 +108,9 @@ def test_a_service_that_never_gives_an_object(
     assert fresh.planned(team.plan.planned["zip"]) is None
 
 
-def test_a_service_that_is_gone_is_asked_no_more(
-    tmp_path: Path, fresh: LocalStore, monkeypatch: pytest.MonkeyPatch, service: str
-) -> None:
+@pytest.mark.usefixtures("hasty", "service")
+def test_a_service_that_is_gone_is_asked_no_more(tmp_path: Path, fresh: LocalStore) -> None:
     """Nobody listens there: one warning, and everything is left to building."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     team = Team(Folder(tmp_path / "cache"), tmp_path)
     gone = S3("bucket", "", endpoint="http://127.0.0.1:9", region="eu-west-1")
     assert team.pull(fresh, cache=replace(team.cache, place=gone)) == {}
@@ -235,7 +240,7 @@ def test_writing_takes_no_more_than_is_sent(bucket: Bucket) -> None:
 
     def pieces() -> Iterator[bytes]:
         nonlocal taken
-        for _ in range(20):
+        for _ in range(12):
             taken += 1
             yield bytes(8 << 20)
 
@@ -250,7 +255,7 @@ def test_writing_takes_no_more_than_is_sent(bucket: Bucket) -> None:
     free.set()
     writer.join()
     assert 1 <= ahead <= 6
-    assert taken == 20
+    assert taken == 12
     assert bucket.direct.present(["trees/large"]) == {"trees/large"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,25 @@ class Fire:
         zipped = read_lock(lock_file(self.repository, layer), layer).zip
         assert zipped is not None
         return zipped.sha256
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy a store; what its files hold is shared by hard links: of ten thousand files nearly none is changed.
+
+    Who changes one gives it contents of its own first (`own`).
+    """
+    for folder in source.iterdir():
+        share = os.link if folder.name in ("files", "trees") else shutil.copy2
+        shutil.copytree(folder, target / folder.name, symlinks=True, copy_function=share)
+
+
+def own(path: Path) -> None:
+    """Give a file contents of its own, with neither its nor its folder's modes and times changed."""
+    folder = path.parent.stat()
+    path.parent.chmod(0o755)
+    shutil.copy2(path, path.with_name(f"{path.name}.own")).replace(path)
+    path.parent.chmod(folder.st_mode)
+    os.utime(path.parent, ns=(folder.st_atime_ns, folder.st_mtime_ns))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
-"""A driver that ends itself by SIGKILL at the first point that none before it has died at.
+"""Drivers that end themselves by SIGKILL, each at the first point that none before it has died at.
 
-Started as a program of its own: REPOSITORY STORE LAYER OUT NOTES DEPTH. A point is an event of the driver, or an
+Started as a program of its own: REPOSITORY STORE LAYER OUT NOTES DEPTH. For each line that it is given it forks a
+driver that has all modules at hand, since starting Python anew took most of the time, and says how that one ended. A
+point is an event of the driver, or an
 operation on files or locks that Python tells its audit hooks of (the kill comes before the operation), seen from the
 DEPTH innermost places in the driver's code that lead to it. NOTES/points lists those that were died at, NOTES/events
 what happened. The product itself knows nothing of this.
@@ -8,8 +10,10 @@ what happened. The product itself knows nothing of this.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 from pathlib import Path
@@ -22,6 +26,7 @@ from layerlock.workflows.building import build_layer
 from tests.fire.repository import make_driver
 
 SOURCES = str(Path(layerlock.__file__).parent) + "/"
+LOADED = frozenset({"build", "io", "layer", "model", "plan", "sandbox", "sources", "store", "workflows"})
 OPERATIONS = frozenset(
     {
         "fcntl.flock",
@@ -85,13 +90,32 @@ def _places(frame: FrameType | None, depth: int) -> str:
     return " < ".join(found)
 
 
-def main() -> None:
+def drive(killer: Killer, repository: str, store: str, layer: str, out: str) -> None:
     """Build a layer, as far as it goes."""
-    repository, store, layer, out, notes, depth = sys.argv[1:]
-    killer = Killer(Path(notes), int(depth))
     driver = make_driver(Path(repository), Path(store), killer.event)
     sys.addaudithook(killer.operation)
     sys.stdout.write(build_layer(driver, layer, Path(out)).sha256)
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Fork a driver for each line; write its exit code, below zero for the signal that ended it."""
+    repository, store, layer, out, notes, depth = sys.argv[1:]
+    for module in pkgutil.walk_packages(layerlock.__path__, "layerlock."):
+        if module.name.split(".")[1] in LOADED:
+            importlib.import_module(module.name)
+    for _ in sys.stdin:
+        child = os.fork()
+        if child:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            sys.stdout.write(f"{code}\n")
+            sys.stdout.flush()
+            continue
+        signal.alarm(120)
+        for number, name in enumerate((os.devnull, f"{notes}/stdout", f"{notes}/stderr")):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        drive(Killer(Path(notes), int(depth)), repository, store, layer, out)
+        sys.exit()
 
 
 if __name__ == "__main__":

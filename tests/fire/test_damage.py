@@ -21,7 +21,7 @@ from layerlock.model.digest import unsri
 from layerlock.store.layout import checkout_root
 from layerlock.store.local import LocalStore
 from layerlock.workflows.building import build_layer, build_package
-from tests.fire.conftest import Fire
+from tests.fire.conftest import Fire, copy_store, own
 from tests.fire.repository import lock_file, make_driver
 
 pytestmark = pytest.mark.sandbox
@@ -30,13 +30,14 @@ pytestmark = pytest.mark.sandbox
 @pytest.fixture
 def store(fire: Fire, tmp_path: Path) -> LocalStore:
     """Give a copy of the store that holds everything."""
-    shutil.copytree(fire.full, tmp_path / "store", symlinks=True)
+    copy_store(fire.full, tmp_path / "store")
     fire.web.asked.clear()
     return LocalStore(tmp_path / "store")
 
 
 def flip(path: Path) -> Path:
     """Flip a bit in the middle of a file, as a disk does: no time and no mode tells of it."""
+    own(path)
     status = path.stat()
     path.chmod(0o600)
     data = bytearray(path.read_bytes())
@@ -182,6 +183,7 @@ def test_a_build_refuses_an_input_that_was_edited(fire: Fire, store: LocalStore)
     forget(fire, store, "a")
     tree = store.held_tree(made(fire, store, "environment-small").output)
     edited = tree / "usr" / "bin" / "env"
+    own(edited)
     edited.chmod(0o755)
     with edited.open("ab") as file:
         file.write(b"#")

@@ -16,7 +16,7 @@ import pytest
 from layerlock.events import BuildStarted, Event, silent
 from layerlock.store.local import LocalStore
 from layerlock.workflows.building import build_layer, build_package
-from tests.fire.conftest import Fire
+from tests.fire.conftest import Fire, copy_store
 from tests.fire.repository import make_driver
 from tests.fire.test_together import ends, start
 
@@ -94,7 +94,7 @@ def test_a_collection_takes_nothing_from_running_builds(
 def test_locks_of_other_checkouts_are_read_anew(fire: Fire, tmp_path: Path, stranger: Path) -> None:
     """What another checkout's lock names by now stays, though its last build did not need it."""
     store = LocalStore(tmp_path / "store")
-    shutil.copytree(fire.full, store.root, symlinks=True)
+    copy_store(fire.full, store.root)
     for path in store.layout.roots.glob("checkout-*"):
         path.unlink()
     other = tmp_path / "other"
@@ -118,7 +118,7 @@ def test_locks_of_other_checkouts_are_read_anew(fire: Fire, tmp_path: Path, stra
 def test_a_size_is_kept_to(fire: Fire, tmp_path: Path, stranger: Path) -> None:
     """Only as much goes as has to; where what is needed alone is more, that is said."""
     store = LocalStore(tmp_path / "store")
-    shutil.copytree(fire.full, store.root, symlinks=True)
+    copy_store(fire.full, store.root)
     for path in store.layout.roots.glob("checkout-*"):
         path.unlink()
     held = gc(stranger, store.root, "--max-size", "10 GB")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -34,28 +35,26 @@ class Doomed:
 
     fire: Fire
     store: LocalStore
-    out: Path
     notes: Path
+    drivers: subprocess.Popen[str]
     seen: int = 0
     names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.notes.mkdir()
         lock = read_lock(lock_file(self.fire.repository, "one"), "one")
         self.names = {derivation.planned: derivation.name for derivation in lock.derivations}
 
-    def run(self) -> subprocess.CompletedProcess[str]:
-        """Run one driver to its death, or to its end."""
-        where = (self.fire.repository, self.store.root, "one", self.out, self.notes, DEPTH)
-        return subprocess.run(
-            [sys.executable, "-m", "tests.fire.killed", *map(str, where)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def run(self) -> int:
+        """Run one driver to its death, or to its end; give its exit code, or the signal below zero."""
+        assert self.drivers.stdin is not None
+        assert self.drivers.stdout is not None
+        self.drivers.stdin.write("\n")
+        self.drivers.stdin.flush()
+        return int(self.drivers.stdout.readline())
+
+    def said(self, name: str) -> str:
+        """Give what the last driver wrote to `stdout` or `stderr`."""
+        return (self.notes / name).read_text()
 
     def finished(self) -> set[str]:
         """Give what is done: names of files that are in the store, and of derivations that are registered."""
@@ -78,7 +77,22 @@ class Doomed:
 
 
 def test_killed_at_every_step(fire: Fire, fresh: Path, tmp_path: Path) -> None:
-    doomed = Doomed(fire, LocalStore(fresh), tmp_path / "out", tmp_path / "notes")
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    where = (fire.repository, fresh, "one", tmp_path / "out", notes, DEPTH)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fire.killed", *map(str, where)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as drivers:
+        kill_all(Doomed(fire, LocalStore(fresh), notes, drivers))
+
+
+def kill_all(doomed: Doomed) -> None:
+    """Start drivers until one of them is not killed, and look at the store after each."""
     finished: set[str] = set()
     for _ in range(MOST):
         ended = doomed.run()
@@ -87,10 +101,10 @@ def test_killed_at_every_step(fire: Fire, fresh: Path, tmp_path: Path) -> None:
         assert not doomed.begun() & finished, doomed.points[-1]
         assert finished <= doomed.finished(), doomed.points[-1]
         finished = doomed.finished()
-        if ended.returncode == 0:
+        if ended == 0:
             break
-        assert ended.returncode == -9, (doomed.points[-1], ended.stderr)
-    assert ended.stdout.strip() == fire.zip_sha256("one")
+        assert ended == -signal.SIGKILL, (doomed.points[-1], ended, doomed.said("stderr"))
+    assert doomed.said("stdout").strip() == doomed.fire.zip_sha256("one")
     assert finished >= set(doomed.names.values())
     kinds = {point.split(" ")[0] for point in doomed.points}
     assert kinds >= {"open", "os.rename", "os.mkdir", "os.remove", "fcntl.flock", "FetchStarted", "BuildStep"}

@@ -22,7 +22,7 @@ from layerlock.store.sealed import decode, encode
 from layerlock.workflows.building import build_layer
 from layerlock.workflows.built import LayerBuilt
 from layerlock.workflows.standing import find, inputs
-from tests.fire.conftest import Fire
+from tests.fire.conftest import Fire, copy_store
 from tests.fire.repository import lock_file, make_driver
 from tests.fire.test_damage import flip
 
@@ -82,7 +82,7 @@ def built(fire: Fire, tmp_path: Path) -> Built:
     """Build a layer that is built already, from a copy of the repository and of the store."""
     repository = tmp_path / "repository"
     shutil.copytree(fire.repository, repository)
-    shutil.copytree(fire.full, tmp_path / "store", symlinks=True)
+    copy_store(fire.full, tmp_path / "store")
     said = build_layer(make_driver(repository, tmp_path / "store"), "two", tmp_path / "dist")
     return Built(repository, LocalStore(tmp_path / "store"), tmp_path / "dist", said)
 

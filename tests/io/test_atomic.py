@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from layerlock.io.atomic import (
     storing,
     try_exclusive,
     write_bytes,
+    write_pieces,
 )
 
 AS_NOBODY = "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
@@ -49,6 +51,30 @@ def test_a_write_that_fails_leaves_the_old_contents_and_nothing_else(tmp_path: P
     assert done.returncode == errno.EFBIG
     assert (tmp_path / "file").read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_pieces_that_fail_leave_the_old_contents_and_nothing_else(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"new"
+        raise ValueError("no more")
+
+    path = tmp_path / "file"
+    assert write_pieces(path, (b"o", b"", b"ld")) == 3
+    with pytest.raises(ValueError, match="no more"):
+        write_pieces(path, broken())
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_only_a_write_without_a_mode_heeds_the_umask(umask: int, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from layerlock.io.atomic import write_bytes, write_pieces\n"
+        "folder = Path(sys.argv[1]); write_bytes(folder / 'fixed', b''); write_pieces(folder / 'free', [b''])\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, umask=umask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"fixed": 0o644, "free": 0o666 & ~umask}
 
 
 def test_a_full_disk_has_an_error_of_its_own() -> None:

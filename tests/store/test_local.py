@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -144,6 +145,34 @@ def test_an_equal_tree_is_dropped(store: LocalStore) -> None:
         assert second == first
         assert list(two.iterdir()) == []
     assert len(names(store.layout.trees)) == 1
+
+
+def test_one_of_many_trees_is_on_the_disk_before_it_is_an_entry(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fault of the disk and the moment of a sync cannot be had otherwise.
+    broken = True
+    entries: list[list[str]] = []
+
+    def sync(path: Path) -> None:
+        entries.append(names(path / "trees"))
+        if broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("layerlock.io.groupsync.sync_file_system", sync)
+    store = LocalStore(store.root)
+    with (
+        pytest.raises(StoreError, match="could not store the tree of numpy"),
+        store.scratch("one") as scratch,
+    ):
+        store.add_tree(make_tree(scratch), "numpy", many=True)
+    assert names(store.layout.trees) == leftovers(store) == []
+    broken = False
+    with store.scratch("one") as scratch:
+        stored = store.add_tree(make_tree(scratch), "numpy", many=True)
+    assert entries == [[], []]
+    assert store.verify(silent) == ()
+    assert store.tree(stored.sri) == stored.path
 
 
 def test_a_tree_with_a_pipe_is_refused(store: LocalStore) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from layerlock.cache.place import TooLarge, Unreachable
-from layerlock.io.atomic import fsync_directory, write_all
+from layerlock.io.atomic import write_pieces
 
 _FOLDERS: Final = ("closures", "trees", "files")
 
@@ -53,27 +51,12 @@ class Folder:
     def write(self, key: str, pieces: Iterator[bytes]) -> int:
         """Write an object."""
         path = self._root / key
-        size = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.parent / f".{secrets.token_hex(8)}.part"
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            try:
-                try:
-                    for piece in pieces:
-                        write_all(descriptor, piece)
-                        size += len(piece)
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            fsync_directory(path.parent)
+            # Who may read a cache that a team shares is its folder's and the umask's to say.
+            return write_pieces(path, pieces)
         except OSError as error:
             raise self._failed("written", error) from error
-        return size
 
     def present(self, keys: Collection[str]) -> frozenset[str]:
         """Say which keys are there."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from layerlock.errors import DiskFull, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -28,6 +28,7 @@ _HINTS: Final = {
 _SYNCING: Final = 16
 _PAUSE: Final = 0.1
 _DEEPEST: Final = 128
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -51,12 +52,26 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644, by_way_of: Path |
     The temporary stands beside `path`, or in the folder `by_way_of` of the same file system: who is killed
     leaves it behind. Raises OSError; after an error the old contents stand and no temporary is left.
     """
+    write_pieces(path, (data,), mode=mode, by_way_of=by_way_of)
+
+
+def write_pieces(
+    path: Path, pieces: Iterable[bytes], *, mode: int | None = None, by_way_of: Path | None = None
+) -> int:
+    """Write what `pieces` join to as `write_bytes` does, and give its bytes; what `pieces` raises ends it too.
+
+    Without a `mode` the process's umask decides, as for whatever a person writes into a folder that is shared.
+    """
     temporary = (by_way_of or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    size = 0
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(temporary, _NEW, 0o666 if mode is None else 0o600)
         try:
-            write_all(descriptor, data)
-            os.fchmod(descriptor, mode)
+            for piece in pieces:
+                write_all(descriptor, piece)
+                size += len(piece)
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -65,6 +80,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644, by_way_of: Path |
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+    return size
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
@@ -98,8 +114,8 @@ def fsync_tree(path: Path) -> None:
     """Bring every file and directory below `path` to the disk.
 
     Many at a time: an fsync waits for the file system's journal, and those that wait together share one commit
-    (12,000 files took 1.5 s so). The alternative, one `syncfs`, is quicker by itself, but also writes whatever a
-    build has lying around in its scratch, and files that reached the disk are slow to remove.
+    (12,000 files took 1.5 s so). The alternative, one `syncfs` (see `groupsync`), is quicker by itself, but also
+    writes whatever a build has lying around in its scratch, and files that reached the disk are slow to remove.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- a no-op build never syncs a tree
 

@@ -21,6 +21,19 @@ _LONGEST: Final = 4096
 _FORBIDDEN: Final = frozenset({b"", b".", b".."})
 
 
+def _words(*texts: bytes) -> bytes:
+    return b"".join(len(text).to_bytes(8, "little") + text + bytes(-len(text) % 8) for text in texts)
+
+
+# Of tens of thousands of files only names and contents differ: what stands between them is compared as one piece.
+_HEAD: Final = _words(b"nix-archive-1", b"(", b"type")
+_NAME: Final = _words(b"(", b"name")
+_NODE: Final = _words(b"node", b"(", b"type")
+_CLOSE: Final = _words(b")")
+_EMPTY: Final = _words(b"")
+_TARGET: Final = _words(b"target")
+
+
 def unpack_nar(pieces: Iterator[bytes], writer: TreeWriter) -> None:
     """Write the directory that a NAR holds by `writer`, which checks sizes, depths and links.
 
@@ -29,9 +42,7 @@ def unpack_nar(pieces: Iterator[bytes], writer: TreeWriter) -> None:
         UnsafeArchive: a name must not be, or a cap of the writer is passed.
     """
     stream = _Tokens(pieces)
-    stream.expect(b"nix-archive-1")
-    stream.expect(b"(")
-    stream.expect(b"type")
+    stream.expect(_HEAD)
     if stream.token() != b"directory":
         raise Damaged("it holds no directory")
     # A stack instead of recursion, as in writing: of each folder its path, and the last name in it.
@@ -43,7 +54,7 @@ def unpack_nar(pieces: Iterator[bytes], writer: TreeWriter) -> None:
                 last.pop()
                 if parts:
                     parts.pop()
-                    stream.expect(b")")  # of the entry around the folder
+                    stream.expect(_CLOSE)  # of the entry around the folder
             case b"entry":
                 _entry(stream, writer, parts, last)
             case other:
@@ -53,17 +64,14 @@ def unpack_nar(pieces: Iterator[bytes], writer: TreeWriter) -> None:
 
 def _entry(stream: _Tokens, writer: TreeWriter, parts: list[bytes], last: list[bytes]) -> None:
     """Read one entry of a folder; of a folder only its head, which is put on the stack."""
-    stream.expect(b"(")
-    stream.expect(b"name")
+    stream.expect(_NAME)
     name = stream.token()
     if name in _FORBIDDEN or b"/" in name or b"\0" in name:
         raise UnsafeArchive(f"a NAR holds the name {name!r}", hint="nothing was kept of it")
     if name <= last[-1]:
         raise UnsafeArchive(f"a NAR holds {name!r} after {last[-1]!r}", hint="nothing was kept of it")
     last[-1] = name
-    stream.expect(b"node")
-    stream.expect(b"(")
-    stream.expect(b"type")
+    stream.expect(_NODE)
     here: Parts = (*parts, name)
     match stream.token():
         case b"directory":
@@ -72,14 +80,14 @@ def _entry(stream: _Tokens, writer: TreeWriter, parts: list[bytes], last: list[b
             last.append(b"")
             return
         case b"symlink":
-            stream.expect(b"target")
+            stream.expect(_TARGET)
             writer.symlink(here, stream.token())
-            stream.expect(b")")
+            stream.expect(_CLOSE)
         case b"regular":
             word = stream.token()
             executable = word == b"executable"
             if executable:
-                stream.expect(b"")
+                stream.expect(_EMPTY)
                 word = stream.token()
             if word == b"contents":
                 writer.file(here, executable=executable, data=stream.contents())
@@ -90,7 +98,7 @@ def _entry(stream: _Tokens, writer: TreeWriter, parts: list[bytes], last: list[b
                 _unexpected(word)
         case other:
             _unexpected(other)
-    stream.expect(b")")
+    stream.expect(_CLOSE)
 
 
 class _Tokens:
@@ -101,47 +109,43 @@ class _Tokens:
 
     def token(self) -> bytes:
         """Read a short string."""
-        length = self._length()
+        length = int.from_bytes(self._exactly(8), "little")
         if length > _LONGEST:
             raise Damaged(f"a name or target claims {length} bytes")
-        text = self._exactly(length)
-        self._padding(length)
+        padded = self._exactly(length + -length % 8)
+        text = padded[:length]
+        if padded[length:].strip(b"\0"):
+            raise Damaged("its padding is not zero")
         return text
 
     def expect(self, wanted: bytes) -> None:
-        """Read a short string that is known."""
-        found = self.token()
+        """Read strings that are known, given as they stand in a NAR."""
+        found = self._exactly(len(wanted))
         if found != wanted:
             _unexpected(found)
 
     def contents(self) -> Iterator[bytes]:
         """Yield a file's contents; all of them have to be taken."""
-        left = length = self._length()
+        left = length = int.from_bytes(self._exactly(8), "little")
         while left:
             piece = self._stream.read(min(left, _PIECE))
             if not piece:
                 raise Damaged("it ends early")
             left -= len(piece)
             yield piece
-        self._padding(length)
+        if any(self._exactly(-length % 8)):
+            raise Damaged("its padding is not zero")
 
     def end(self) -> None:
         """Make sure that nothing follows."""
         if self._stream.read(1):
             raise Damaged("it goes on after its end")
 
-    def _length(self) -> int:
-        return int.from_bytes(self._exactly(8), "little")
-
     def _exactly(self, count: int) -> bytes:
         data = self._stream.read(count)
         if len(data) != count:
             raise Damaged("it ends early")
         return data
-
-    def _padding(self, length: int) -> None:
-        if any(self._exactly(-length % 8)):
-            raise Damaged("its padding is not zero")
 
 
 def _unexpected(token: bytes) -> NoReturn:

@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,7 @@ from layerlock.store.scratch import Held, Scratch
 
 if TYPE_CHECKING:
     from layerlock.events import Listener
+    from layerlock.io.groupsync import GroupSync
     from layerlock.store.collect import Freed
     from layerlock.store.verify import Damage
 
@@ -146,9 +148,10 @@ class LocalStore:
             )
         return path
 
-    def add_tree(self, path: Path, name: str, expected: str = "") -> StoredTree:
+    def add_tree(self, path: Path, name: str, expected: str = "", *, many: bool = False) -> StoredTree:
         """Move the directory `path`, which stands inside a scratch, into the store; normalised and hashed.
 
+        `many` says that others come at the same time: what they wait for is one sync of the whole file system.
         If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets, and
         HashMismatch where the tree is not the `expected` one (SRI); nothing is kept then.
         """
@@ -166,7 +169,10 @@ class LocalStore:
                 if found is not None:
                     remove_tree(path)
                     return StoredTree(sri=digest.sri, path=found, size=digest.size)
-                fsync_tree(path)
+                if many:
+                    self._sync()
+                else:
+                    fsync_tree(path)
                 final = self.layout.trees / entry_name(hexadecimal, name)
                 with self._adding(keep):
                     path.chmod(0o755)  # a directory that its owner may not write cannot change its parent
@@ -305,6 +311,12 @@ class LocalStore:
 
         with storing("verify the store"):
             return verify(self.layout, emit)
+
+    @cached_property
+    def _sync(self) -> GroupSync:
+        from layerlock.io.groupsync import GroupSync, sync_file_system  # noqa: PLC0415 -- only a pull syncs so
+
+        return GroupSync(partial(sync_file_system, self.root))
 
     def _make(self) -> None:
         if not self._made:

@@ -100,7 +100,7 @@ def pull_closure(driver: Driver, name: str) -> Pulled:
         if name in driver.repository.names("layers"):
             stack.enter_context(kept(driver, read_lock(driver.repository.lock_path(name), name)))
         else:
-            stack.enter_context(driver.store.pin(Keep()))
+            stack.enter_context(driver.store.pin(keeping.sources(loaded.pins.values())))
         done = known(loaded.plan, driver.store, loaded.recorded)
         every = tuple(loaded.plan.planned)
         pins = [
