@@ -48,7 +48,25 @@ FILES: dict[str, tuple[str, ...]] = {
     "invoke.py": ("invoke.py", "smoke.py", "smoke_start.py", "task.py"),
     "merge.py": ("elf.py", "merge.py", "task.py", "tree.py"),
     "pack.py": ("pack.py", "task.py", "tree.py"),
+    "pack_zopfli.py": ("pack.py", "pack_zopfli.py", "task.py", "tree.py"),
     "smoke.py": ("smoke.py", "smoke_start.py", "task.py"),
+    "sourceless.py": (
+        "abi.py",
+        "assemble.py",
+        "bytecode.py",
+        "checks.py",
+        "collect.py",
+        "elf.py",
+        "exports.py",
+        "globs.py",
+        "lower.py",
+        "private.py",
+        "prune.py",
+        "sourceless.py",
+        "strip_files.py",
+        "task.py",
+        "tree.py",
+    ),
 }
 
 
