@@ -13,8 +13,9 @@ from layerlock.cli.reach import make_reach
 from layerlock.cli.settings import Settings
 from layerlock.errors import FetchError, LayerlockError, Unresolvable, UsageError
 from layerlock.workflows.building import build_layer
+from layerlock.workflows.choosing import Wanted
 from layerlock.workflows.driver import Driver
-from layerlock.workflows.starting import Started, Wanted, start
+from layerlock.workflows.starting import Started, start
 from tests.build.conftest import Bench
 from tests.sources.test_distributions import source_of
 from tests.sources.web import served_web

@@ -67,7 +67,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Start the recipes, and say what to do next."""
-    from layerlock.workflows.starting import Wanted, start  # noqa: PLC0415 - --help does without it
+    from layerlock.workflows.choosing import Wanted  # noqa: PLC0415 - --help does without them
+    from layerlock.workflows.starting import start  # noqa: PLC0415 - as above
 
     def reach() -> Reach:
         from layerlock.cli.reach import make_reach  # noqa: PLC0415 - brings `requests` in
