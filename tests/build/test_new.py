@@ -12,11 +12,12 @@ import pytest
 from layerlock.cli.reach import make_reach
 from layerlock.cli.settings import Settings
 from layerlock.errors import FetchError, LayerlockError, Unresolvable, UsageError
+from layerlock.io.repository import Repository
 from layerlock.workflows.building import build_layer
-from layerlock.workflows.choosing import Wanted
+from layerlock.workflows.choosing import Wanted, build_environment, choose, compiling_python
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.starting import Started, start
-from tests.build.conftest import Bench
+from tests.build.conftest import ROOT, Bench
 from tests.sources.test_distributions import source_of
 from tests.sources.web import served_web
 from tests.sources.wheels import Index, metadata_of
@@ -142,3 +143,31 @@ def test_where_anything_fails_nothing_is_left(
     with pytest.raises(error):
         started(bench, index, Wanted(requirement=requirement, layer="tiny"))
     assert files_of(bench) == before
+
+
+@pytest.mark.parametrize(
+    ("runtime", "environment", "python"),
+    [
+        ("python3.11", ("bullseye-glibc2.26", "2.31"), "python"),
+        ("python3.9", ("bullseye-glibc2.26", "2.31"), "python3.9-from-source"),
+    ],
+)
+def test_what_sources_are_compiled_in(runtime: str, environment: tuple[str, str], python: str) -> None:
+    """Of the repository's own recipes: the C library's floor is that of the runtime, and the Python has headers."""
+    recipes = Repository(ROOT)
+    chosen = choose(recipes, Wanted(requirement="x", runtime=runtime), "x", "x")
+    assert build_environment(recipes, "", chosen) == environment
+    assert compiling_python(recipes, chosen.runtime) == python
+
+
+def test_what_cannot_be_chosen() -> None:
+    recipes = Repository(ROOT)
+    for wanted, layer in (
+        (Wanted(requirement="x", architecture="arm64", only="source", runtime="python3.9"), "x"),
+        (Wanted(requirement="x", runtime="python3.9"), "cv"),
+        (Wanted(requirement="x", runtime="python1.5"), "x"),
+    ):
+        with pytest.raises(UsageError):
+            choose(recipes, wanted, "x", layer)
+    with pytest.raises(UsageError, match="no environment `nowhere`"):
+        build_environment(recipes, "nowhere", choose(recipes, Wanted(requirement="x"), "x", "x"))

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from layerlock.audit.declared import declared
-from layerlock.errors import Offline, UsageError
+from layerlock.errors import Offline
 from layerlock.io.atomic import write_bytes
 from layerlock.io.edits import edited
 from layerlock.io.repository import Repository
