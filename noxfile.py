@@ -44,36 +44,35 @@ def start(*line: str) -> None:
         sys.exit(process.returncode if process.returncode > 0 else 128 - process.returncode)
 
 
-def zip_session(kind: str, recipe: Path) -> None:
-    """Make the session that builds a layer or a function; `nox -l` shows its summary."""
-    name = recipe.stem
-
-    def build(session: nox.Session) -> None:
-        run("nox", "layerlock", "build", name, *session.posargs)
-
-    with contextlib.suppress(tomllib.TOMLDecodeError):  # building says what is wrong, and where
-        build.__doc__ = tomllib.loads(recipe.read_text()).get(kind, {}).get("summary")
-    nox.session(name=f"{kind}-{name}")(build)
-
-
-def verb_session(verb: str, doc: str) -> None:
-    """Make the session that passes its arguments to a verb of the driver."""
+def verb_session(verb: str, doc: str, *first: str, name: str = "") -> None:
+    """Make the session that passes its arguments, behind some `first` ones, to a verb of the driver."""
 
     def pass_on(session: nox.Session) -> None:
-        run("nox", "layerlock", verb, *session.posargs)
+        run("nox", "layerlock", verb, *first, *session.posargs)
 
     pass_on.__doc__ = doc
-    nox.session(name=verb)(pass_on)
+    nox.session(name=name or verb)(pass_on)
 
 
-def invoke_session(name: str) -> None:
-    """Make the session that invokes a function."""
+def zip_session(kind: str, recipe: Path) -> None:
+    """Make the session that builds a layer or a function."""
+    doc = ""  # of what cannot be read; building says what is wrong, and where
+    with contextlib.suppress(OSError, KeyError, tomllib.TOMLDecodeError):
+        doc = described(kind, recipe)
+    verb_session("build", doc, recipe.stem, name=f"{kind}-{recipe.stem}")
 
-    def invoke(session: nox.Session) -> None:
-        run("nox", "layerlock", "invoke", name, *session.posargs)
 
-    invoke.__doc__ = f"Invoke the function {name}: nox -s invoke-{name} -- IMAGE"
-    nox.session(name=f"invoke-{name}")(invoke)
+def described(kind: str, recipe: Path) -> str:
+    """Give a recipe's summary, what it is for, and what it weighs by the head of its lock; `nox -l` shows it."""
+    about = tomllib.loads(recipe.read_text())[kind]
+    for _ in range(9):  # a chain of bases; one that goes in a circle is for building to tell
+        if base := about.pop("base", None):
+            about = tomllib.loads(recipe.with_name(f"{base}.toml").read_text())[kind] | about
+    lock = Path("lockfiles", f"{recipe.stem}.lock")
+    head = lock.read_text().partition("[[sources]]")[0] if lock.is_file() else ""
+    sizes = tomllib.loads(head).get("zip")
+    weight = f", {sizes['unzipped'] / 1e6:.1f} MB, zipped {sizes['size'] / 1e6:.1f} MB" if sizes else ""
+    return f"{about['summary']} [{about['runtime']} {about.get('architecture', 'x86_64')}{weight}]"
 
 
 def tool_session(name: str, doc: str, module: str = "") -> None:
@@ -90,7 +89,8 @@ for _recipe in sorted(Path("recipes/layers").glob("*.toml")):
     zip_session("layer", _recipe)
 for _recipe in sorted(Path("recipes/functions").glob("*.toml")):
     zip_session("function", _recipe)
-    invoke_session(_recipe.stem)
+    _name = f"invoke-{_recipe.stem}"
+    verb_session("invoke", f"Invoke it: nox -s {_name} -- IMAGE", _recipe.stem, name=_name)
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")

@@ -21,11 +21,21 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "noxfile.py", tmp_path)
     layers = tmp_path / "recipes" / "layers"
     layers.mkdir(parents=True)
-    (layers / "fresh.toml").write_text('[layer]\nname = "fresh"\nsummary = "A layer that was just added"\n')
+    (layers / "fresh.toml").write_text(
+        '[layer]\nname = "fresh"\nsummary = "A layer that was just added"\nruntime = "python3.11"\n'
+    )
+    (layers / "small.toml").write_text('[layer]\nname = "small"\nbase = "fresh"\narchitecture = "arm64"\n')
+    (layers / "round.toml").write_text('[layer]\nname = "round"\nbase = "round"\n')
+    (tmp_path / "lockfiles").mkdir()
+    (tmp_path / "lockfiles" / "small.lock").write_text(
+        "version = 2\n\n[zip]\nsize = 1500000\nunzipped = 80812345\n\n[[sources]]\nnot looked at\n"
+    )
     (layers / "broken.toml").write_text("[layer\n")
     functions = tmp_path / "recipes" / "functions"
     functions.mkdir()
-    (functions / "greet.toml").write_text('[function]\nname = "greet"\nsummary = "A function that greets"\n')
+    (functions / "greet.toml").write_text(
+        '[function]\nname = "greet"\nsummary = "A function that greets"\nruntime = "python3.11"\n'
+    )
     for place in ("requirements/install", ".venv/bin/layerlock", ".venv/bin/pytest", ".venv/bin/ruff"):
         program = tmp_path / place
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +67,13 @@ def calls(checkout: Path) -> list[str]:
 def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -> None:
     lines = [line for line in nox(checkout, "--list").stdout.splitlines() if line.startswith(("- ", "* "))]
     sessions = {name: summary for name, _, summary in (line[2:].partition(" -> ") for line in lines)}
-    assert sessions["layer-fresh"] == "A layer that was just added"
-    broken = next(name for name in sessions if name.startswith("layer-broken"))
-    assert not sessions[broken]  # building it says what is wrong, and where
-    assert sessions["function-greet"] == "A function that greets"
+    assert sessions["layer-fresh"] == "A layer that was just added [python3.11 x86_64]"
+    small = "A layer that was just added [python3.11 arm64, 80.8 MB, zipped 1.5 MB]"
+    assert sessions["layer-small"] == small
+    unreadable = {name for name in sessions if name.startswith(("layer-broken", "layer-round"))}
+    assert len(unreadable) == 2
+    assert not any(sessions[name] for name in unreadable)  # building says what is wrong, and where
+    assert sessions["function-greet"] == "A function that greets [python3.11 x86_64]"
     assert {
         "invoke-greet",
         "soak",
@@ -79,7 +92,7 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
         "bench",
         "schema",
     } <= set(sessions)
-    assert all(sessions[name] for name in sessions if name != broken)
+    assert all(sessions[name] for name in sessions if name not in unreadable)
 
 
 def test_arguments_pass_through(checkout: Path) -> None:

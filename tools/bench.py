@@ -46,6 +46,8 @@ def main() -> int:
     )
     options.add_argument("--events", type=Path, help="events of a build from an empty store")
     chosen = options.parse_args()
+    from tools import bench_choices  # noqa: PLC0415 - it measures by the functions of this module
+
     require_quiet("before the first measurement")
     with temporary() as folder:
         built = {name: call("build", name).result for name in LAYERS}
@@ -74,6 +76,8 @@ def main() -> int:
                 for n, tree in trees.items()
             ),
         ]
+        require_quiet("before the layers' choices")
+        choices = bench_choices.sections(folder / "choices")
     page = "\n".join(
         (
             "# Benchmarks",
@@ -107,6 +111,7 @@ def main() -> int:
             f" of {WARM}).",
             "",
             table(*imports),
+            *choices,
             *hashing(),
         )
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 from pathlib import Path
 
 from layerlock.audit.belonging import CHECKS
+from layerlock.audit.contents import BYTECODE
 from layerlock.audit.owners import Shipped
 from layerlock.errors import Location
 from layerlock.model.findings import Severity
@@ -55,6 +57,23 @@ def test_every_file_has_its_package(tmp_path: Path) -> None:
     assert owners[PYC].original == MODULE
     assert survey.place(PYC) == WHERE
     assert found(CHECKS, survey) == []
+
+
+def test_bytecode_in_the_place_of_its_module_has_the_package_of_the_module(tmp_path: Path) -> None:
+    one = package(tmp_path / "one", {f"{SITE}/a.py": b"x = 1\n", f"{SITE}/b.py": b"y = 1\n"})
+    pyc = {
+        name: b"\xa7\r\r\n\1\0\0\0" + importlib.util.source_hash(text)
+        for name, text in (("a", b"x = 1\n"), ("b", b"y = 2\n"), ("c", b""))
+    }
+    files = {f"{SITE}/{name}.pyc": header for name, header in pyc.items()}
+    survey = survey_of(pack(tmp_path / "z.zip", files), packages=(one,), python="3.11")
+    owners = {path: (owner.original, owner.how) for path, owner in survey.owners.items()}
+    assert owners == {
+        f"{SITE}/a.pyc": (f"{SITE}/a.py", "compiled"),
+        f"{SITE}/b.pyc": (f"{SITE}/b.py", "differs"),
+    }
+    assert {each.subject for each in found(CHECKS, survey)} == {f"{SITE}/b.pyc", f"{SITE}/c.pyc"}
+    assert {each.subject for each in found([BYTECODE], survey)} == {f"{SITE}/b.pyc", f"{SITE}/c.pyc"}
 
 
 def test_what_came_to_the_top_of_a_function_has_its_package(tmp_path: Path) -> None:

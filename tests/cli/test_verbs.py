@@ -183,3 +183,14 @@ def test_nothing_is_written_beside_the_store(layerlock: Run, repository: Path) -
     for arguments in (("show",), ("show", "program"), ("build", "library", "--offline"), ("verify",)):
         layerlock(*arguments)
     assert sorted(os.walk(repository)) == before
+
+
+def test_new_overwrites_nothing(layerlock: Run, repository: Path) -> None:
+    before = sorted(repository.rglob("*"))
+    done = layerlock("new", "library==2.0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "recipes/packages/library.toml is there already; nothing is overwritten" in done.stderr
+    assert "layerlock update library" in done.stderr
+    done = layerlock("new", "other", "--name", "../other")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sorted(repository.rglob("*")) == before

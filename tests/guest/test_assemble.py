@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,52 @@ def test_bytecode_is_the_same_every_time(task: dict[str, Any], entry: Entry) -> 
         assert str(first.out).encode() not in content
     assert [row["file"] for row in first.report["findings"]] == [f"{SITE}/one/template.py"]
     assert first.report == second.report
+
+
+def test_bytecode_in_the_place_of_sources(task: dict[str, Any], entry: Entry, tmp_path: Path) -> None:
+    _add(
+        task,
+        {
+            f"{SITE}/one/__init__.py": "from one import inner\nx = inner.y\n",
+            f"{SITE}/one/inner.py": "y = 7\n",
+            f"{SITE}/one/config-3.py": "read = 'by its path'\n",
+            f"{SITE}/one/template.py": "{% not python %}\n",
+            f"{SITE}/one/shown.py": "z = 1\n",
+        },
+    )
+    sourceless = {"bytecode": "sourceless", "keep_sources": ["**/one/shown.py", "**/nowhere.py"]}
+    ended = entry("sourceless", {**task, **sourceless, "prune": [{"name": "t", "patterns": ["tests/"]}]})
+    tag = sys.implementation.cache_tag
+    assert [name for name in _names(ended.out) if name.endswith((".py", ".pyc"))] == [
+        f"{SITE}/one/__init__.pyc",
+        f"{SITE}/one/__pycache__/config-3.{tag}.pyc",
+        f"{SITE}/one/__pycache__/shown.{tag}.pyc",
+        f"{SITE}/one/config-3.py",
+        f"{SITE}/one/inner.pyc",
+        f"{SITE}/one/shown.py",
+        f"{SITE}/one/template.py",
+        f"{SITE}/two.pyc",
+    ]
+    weight = sum(p.stat().st_size for p in (ended.out / "tree").rglob("*") if p.is_file() and not p.is_symlink())
+    assert ended.report["unzipped"] == weight
+    assert sum(row["bytes"] for row in ended.report["packages"]) == weight
+    assert {row["name"] for row in ended.report["packages"]} == {"one", "two"}
+    assert ended.messages("keep-sources") == [
+        "the pattern '**/nowhere.py' of `keep_sources` selects nothing"
+    ]
+    program = "import one, two; print(one.x, two.y, one.__file__)"
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ended.out / "tree" / SITE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.startswith("7 2 ") and said.endswith("/one/__init__.pyc\n")
+    again = entry("sourceless", {**task, **sourceless, "prune": [{"name": "t", "patterns": ["tests/"]}]})
+    assert again.report == ended.report
+    wrong = entry("sourceless", {**task, "keep_sources": ["../x"]})
+    assert wrong.error["kind"] == "usage"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import stat
 import zipfile
 from pathlib import Path
@@ -21,6 +22,8 @@ FILES: dict[str, str | bytes] = {
 }
 # Of the tree above at level 9, by libdeflate. It changes only with FILES, the level, or the compressor's own output.
 GOLDEN = "236bd40c9d6cf4271d2bac16c42e94fee08f57b1735817104cfaf182eb40091c"
+# Of the same tree by zopfli, 15 iterations.
+ZOPFLI_GOLDEN = "be82566d813a936c182e1be2be631c12c1e575f2cb7d7aa2c99bd106c242cc82"
 
 
 def _tree(root: Path, names: list[str]) -> Path:
@@ -88,6 +91,33 @@ def test_what_does_not_shrink_is_stored(tmp_path: Path, entry: Entry) -> None:
 def test_usage(tmp_path: Path, entry: Entry, task: dict[str, object], why: str) -> None:
     tree = write_tree(tmp_path / "tree", {"a": "a"})
     assert why in entry("pack", {"name": "l.zip", "tree": str(tree), **task}).error["message"]
+
+
+def test_zopfli_packs_the_same_files_smaller(tmp_path: Path, entry: Entry) -> None:
+    tree = _tree(tmp_path / "tree", sorted(FILES))
+    task = {"name": "l.zip", "tree": str(tree), "compressor": "zopfli", "level": 15}
+    zips = [(entry("pack_zopfli", {**task, "jobs": jobs}).out / "l.zip").read_bytes() for jobs in (1, 3)]
+    assert zips[0] == zips[1]
+    assert hashlib.sha256(zips[0]).hexdigest() == ZOPFLI_GOLDEN
+    other = entry("pack", {"name": "l.zip", "tree": str(tree), "level": 12}).out / "l.zip"
+    assert len(zips[0]) <= other.stat().st_size
+    with zipfile.ZipFile(io.BytesIO(zips[0])) as ours, zipfile.ZipFile(other) as theirs:
+        assert ours.testzip() is None
+        for mine, same in zip(ours.infolist(), theirs.infolist(), strict=True):
+            assert (mine.filename, mine.external_attr) == (same.filename, same.external_attr)
+            assert ours.read(mine) == theirs.read(same)
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [({"level": 0}, "cannot do 0 iterations"), ({"level": 15, "blind": True}, "not among the layer's tools")],
+)
+def test_usage_of_zopfli(tmp_path: Path, entry: Entry, task: dict[str, object], why: str) -> None:
+    tree = write_tree(tmp_path / "tree", {"a": "a"})
+    if task.pop("blind", False):
+        # A folder that stands in front of what is installed, and has another zopfli.
+        task["python_path"] = [str(write_tree(tmp_path / "path", {"zopfli.py": "raise ImportError\n"}))]
+    assert why in entry("pack_zopfli", {"name": "l.zip", "tree": str(tree), **task}).error["message"]
 
 
 def test_an_empty_layer(tmp_path: Path, entry: Entry) -> None:

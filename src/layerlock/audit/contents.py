@@ -162,7 +162,7 @@ def _debug(survey: Survey) -> Iterator[Finding]:
 
 def _bytecode(survey: Survey) -> Iterator[Finding]:
     for path, compiled in survey.inventory.bytecode.items():
-        found = _stale(survey, compiled)
+        found = _stale(survey, path, compiled)
         if found is not None:
             message, hint, severity = found
             yield BYTECODE.found(
@@ -170,7 +170,7 @@ def _bytecode(survey: Survey) -> Iterator[Finding]:
             )
 
 
-def _stale(survey: Survey, compiled: Compiled | None) -> tuple[str, str, Severity] | None:
+def _stale(survey: Survey, path: str, compiled: Compiled | None) -> tuple[str, str, Severity] | None:
     again = "compile it again with the layer's Python, as unchecked-hash bytecode"
     if compiled is None:
         return "is no bytecode", "leave it out", Severity.ERROR
@@ -192,7 +192,9 @@ def _stale(survey: Survey, compiled: Compiled | None) -> tuple[str, str, Severit
             again,
             Severity.WARNING,
         )
-    if compiled.fits is None:
+    owner = survey.owners.get(path)
+    compared = owner is not None and owner.how == "compiled"  # with the module of the package that brought it
+    if compiled.fits is None and not compared:
         return (
             f"has no module beside it: {posixpath.basename(compiled.source)} cannot be compared",
             "ship the module too, or leave both out",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from layerlock.audit.bytecode import source_of
+from layerlock.audit.bytecode import fits, source_of
 from layerlock.audit.elf import Elf
 from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
@@ -108,6 +108,7 @@ def owners_by_packages(
             how="as built" if same else "edited" if steps else "differs",
             steps=steps,
         )
+    found |= dict(_sourceless(inventory, packages, raised))
     return found | dict(_compiled(inventory, found))
 
 
@@ -178,6 +179,32 @@ def _compiled(inventory: Inventory, found: Mapping[str, Owner]) -> Iterator[tupl
                     original=source,
                     how="compiled",
                     steps=(f"compiled from {source}",),
+                ),
+            )
+
+
+def _sourceless(
+    inventory: Inventory, packages: Sequence[Shipped], raised: Sequence[str]
+) -> Iterator[tuple[str, Owner]]:
+    """Give the owners of bytecode whose module was left out: packages have it, and its hash tells whether it fits."""
+    for path, compiled in inventory.bytecode.items():
+        if compiled is None or compiled.source in inventory.entries:
+            continue
+        placed = (compiled.source, *(f"{folder}/{compiled.source}" for folder in raised))
+        modules = ((each, name, each.tree / name) for name in placed for each in packages)
+        brought = next((row for row in modules if row[2].is_file() and not row[2].is_symlink()), None)
+        if brought is not None:
+            shipped, original, module = brought
+            same = fits(compiled.header, module.read_bytes())
+            yield (
+                path,
+                Owner(
+                    package=shipped.name,
+                    version=shipped.version,
+                    shipped=shipped,
+                    original=original,
+                    how="compiled" if same else "differs",
+                    steps=(f"compiled from {original}, which was left out",) if same else (),
                 ),
             )
 

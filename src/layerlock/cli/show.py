@@ -48,14 +48,20 @@ def run(call: Call) -> int:
 
 
 def _listed(repository: Repository) -> list[dict[str, Any]]:
+    from layerlock.io.lockfile import read_zip  # noqa: PLC0415 - brings the writer of locks in
+
     rows: list[dict[str, Any]] = []
     for name in repository.targets():
         layer = repository.layer(name).layer
+        recorded = read_zip(repository.lock_path(name))
         rows.append(
             {
                 "kind": "function" if name in repository.names("functions") else "layer",
                 "name": name,
                 "version": layer.runtime,
+                "architecture": layer.architecture,
+                "unzipped": recorded.unzipped if recorded is not None else None,
+                "size": recorded.size if recorded is not None else None,
                 "summary": layer.summary,
                 "locked": repository.lock_path(name).is_file(),
             }
@@ -67,20 +73,30 @@ def _listed(repository: Repository) -> list[dict[str, Any]]:
 
 
 def _as_text(rows: list[dict[str, Any]]) -> str:
+    zips = [row for row in rows if row["kind"] != "package"]
     cells = [
         (
             row["name"],
             printable(row["version"]),
-            printable(row["summary"]) + ("" if row.get("locked", True) else " (no lock yet)"),
+            row["architecture"],
+            "" if row["unzipped"] is None else size(row["unzipped"]),
+            "" if row["size"] is None else size(row["size"]),
+            printable(row["summary"]) + ("" if row["locked"] else " (no lock yet)"),
         )
-        for row in rows
+        for row in zips
     ]
-    lines = table(cells, indent="  ").split("\n") if cells else []
-    layers = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "layer"]
-    packages = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "package"]
-    functions = [line for row, line in zip(rows, lines, strict=True) if row["kind"] == "function"]
-    shown = ["functions:", *functions] if functions else []
-    return "\n".join(["layers:", *(layers or ["  none"]), *shown, "packages:", *(packages or ["  none"])])
+    head = ("", "runtime", "processor", "unzipped", "zipped", "")
+    top, *lines = table([head, *cells], indent="  ", right=frozenset({3, 4})).split("\n")
+    layers = [line for row, line in zip(zips, lines, strict=True) if row["kind"] == "layer"]
+    functions = [line for row, line in zip(zips, lines, strict=True) if row["kind"] == "function"]
+    parts = [f"layers:{top.removeprefix(' ' * 7)}" if layers else "layers:", *(layers or ["  none"])]
+    parts += ["functions:", *functions] if functions else []
+    packages = [
+        (row["name"], printable(row["version"]), printable(row["summary"]))
+        for row in rows
+        if row["kind"] == "package"
+    ]
+    return "\n".join([*parts, "packages:", table(packages, indent="  ") if packages else "  none"])
 
 
 def _resolved(driver: Driver, name: str) -> dict[str, Any]:

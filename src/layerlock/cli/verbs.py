@@ -4,6 +4,7 @@ from __future__ import annotations
 
 VERBS: dict[str, str] = {
     "build": "build layers or packages",
+    "new": "start a recipe from the index, pinned and ready to build",
     "lock": "pin every source of a layer, and write its lock",
     "resolve": "find the wheels of a package that states ranges",
     "record": "build a layer and write the outputs into its lock",

@@ -1,6 +1,7 @@
 """Makes the tree of a layer or function whose bytecode is for a Python before 3.11, the same bytes every time.
 
-Task: that of function.py where it names a "handler", else that of assemble.py.
+Task: that of function.py where it names a "handler", that of sourceless.py where `bytecode` is "sourceless", else that
+of assemble.py.
 
 What such a Python's marshal writes depends on more than the module: sets come in the order of their hashes,
 which for strings are random and for None an address, and what is written by reference follows from how often
@@ -15,12 +16,15 @@ from pathlib import Path
 import assemble
 import bytecode
 import function
+import sourceless
 from task import Report, Task, run
 
 
 def make(task: Task) -> Report:
     """Assemble a layer or a function."""
-    return function.function(task) if "handler" in task else assemble.assemble(task)
+    if "handler" in task:
+        return function.function(task)
+    return sourceless.assemble_sourceless(task) if task["bytecode"] == "sourceless" else assemble.assemble(task)
 
 
 if __name__ == "__main__":

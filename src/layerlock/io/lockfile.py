@@ -13,7 +13,7 @@ from layerlock.errors import InvalidRecipe, Location, StaleLock
 from layerlock.io.atomic import write_bytes
 from layerlock.io.documents import parse_table, read_record, read_table
 from layerlock.model.decode import DecodeError, decode
-from layerlock.model.lock import VERSION, Lock
+from layerlock.model.lock import VERSION, Lock, RecordedZip
 
 HEADER = "# Written by `nox -s lock` and `nox -s record`; not for editing by hand.\n"
 
@@ -31,6 +31,26 @@ def read_lock(path: Path, layer: str) -> Lock:
     table = read_table(path, shown)
     _check_version(table, shown)
     return read_record(Lock, table, path, shown)
+
+
+def read_zip(path: Path) -> RecordedZip | None:
+    """Read what a lock records of the zip, and nothing else of it: that is fast. None where it records none.
+
+    Raises:
+        InvalidRecipe: the head of the lock is not that of one.
+    """
+    if not path.is_file():
+        return None
+    shown = f"lockfiles/{path.name}"
+    head, _, _ = path.read_bytes().partition(b"\n[[sources]]")
+    table = parse_table(head, shown)
+    _check_version(table, shown)
+    try:
+        return decode(RecordedZip, table["zip"]) if "zip" in table else None
+    except DecodeError as error:
+        raise InvalidRecipe(
+            error.problem, location=Location(file=shown, path=error.within("zip").path)
+        ) from None
 
 
 def parse_lock(text: bytes, shown: str) -> Lock:

@@ -49,7 +49,14 @@ class AboutLayer:
         default=(),
     )
     tools: tuple[Name, ...] = item("Packages of wheels that the assembly's own scripts use.", default=())
-    bytecode: Literal["none", "unchecked-hash"] = item("Bytecode to ship beside each module.", default="none")
+    bytecode: Literal["none", "unchecked-hash", "sourceless"] = item(
+        "Bytecode to ship: none, beside each module, or in its place (`sourceless`: without the source).",
+        default="none",
+    )
+    keep_sources: tuple[str, ...] = item(
+        "Globs of modules that keep their source where the layer is `sourceless`, since something reads it.",
+        default=(),
+    )
     strip: bool = item("Whether symbols that loading does not need are dropped.", default=True)
     private: tuple[str, ...] = item(
         "Libraries of the layer that get a name of their own, because the runtime has an older one of the same name.",
@@ -78,8 +85,11 @@ class Budget:
 class Compressor:
     """What packs the zip. Its version is that of the pinned package among the layer's tools."""
 
-    name: Literal["libdeflate"] = item("The library.", default="libdeflate")
-    level: int = item("Its level, 1 to 12.", default=12)
+    name: Literal["libdeflate", "zopfli"] = item(
+        "The library. zopfli's zips are some percent smaller and take minutes; the layer's tools have to hold it.",
+        default="libdeflate",
+    )
+    level: int = item("Of libdeflate its level, 1 to 12; of zopfli the iterations, 15 as a rule.", default=12)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

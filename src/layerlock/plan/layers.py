@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from layerlock.errors import InvalidRecipe
 from layerlock.model.derivation import DataInput, Derivation, GuestRun, Input, Needs
 from layerlock.model.digest import Canonical
@@ -15,6 +18,16 @@ from layerlock.plan.stack import beneath
 
 NOBODY = 65534
 """The user of smoke tests: Lambda runs functions as an unprivileged user who owns nothing."""
+
+PACKERS = {"libdeflate": "pack.py", "zopfli": "pack_zopfli.py"}
+"""The guest script of each compressor."""
+
+SAME_LOGARITHMS = {
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-FMA_Usable,-FMA4_Usable,-AVX2_Usable"
+}
+"""Makes the C library compute one logarithm on every processor, by the names before and since glibc 2.33.
+
+zopfli's choices depend on logarithms, and their last bits on whether fused multiplication is used."""
 
 STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
@@ -88,12 +101,14 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         task["beneath"] = [{"name": name, "path": f"/deps/{tree_name(name)}"} for name in below]
     if about.loaded_before:
         task["loaded_before"] = list(about.loaded_before)
+    if about.keep_sources:
+        task["keep_sources"] = list(about.keep_sources)
     return _step(
         recipe,
         recipes,
         code,
         name=tree_name(recipe.name),
-        entry=OLDER_PYTHON if _marshals_unsteadily(recipe, runtime) else "assemble.py",
+        entry=_assembler(recipe, runtime),
         task=task,
         inputs=(
             Input(name=python.name, mount=python.mount),
@@ -109,9 +124,11 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     )
 
 
-def _marshals_unsteadily(recipe: LayerRecipe, runtime: RuntimeRecipe) -> bool:
+def _assembler(recipe: LayerRecipe, runtime: RuntimeRecipe) -> str:
     version = tuple(int(part) for part in runtime.runtime.python.split("."))
-    return recipe.layer.bytecode != "none" and version < (3, 11)
+    if recipe.layer.bytecode != "none" and version < (3, 11):
+        return OLDER_PYTHON
+    return "sourceless.py" if recipe.layer.bytecode == "sourceless" else "assemble.py"
 
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
@@ -121,7 +138,7 @@ def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivatio
         recipes,
         code,
         name=zip_name(recipe.name),
-        entry="pack.py",
+        entry=PACKERS[recipe.compressor.name],
         task={
             "name": f"{recipe.name}.zip",
             "tree": "/deps/tree",
@@ -133,6 +150,7 @@ def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivatio
             Input(name=tree_name(recipe.name), mount="/deps/tree", part="tree"),
             *(Input(name=name, mount=f"/deps/{name}") for name in recipe.layer.tools),
         ),
+        more=SAME_LOGARITHMS if recipe.compressor.name == "zopfli" else {},
     )
 
 
@@ -171,8 +189,12 @@ def _step(
     inputs: tuple[Input, ...],
     data: tuple[DataInput, ...] = (),
     needs: Needs | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Derivation:
-    """Describe a step that a guest script does in the environment that the layer is assembled in."""
+    """Describe a step that a guest script does in the environment that the layer is assembled in.
+
+    `more` are variables over the environment's own.
+    """
     environment = recipe.layer.environment
     root = environment_name(environment)
     return Derivation(
@@ -185,7 +207,7 @@ def _step(
             entry=entry,
             guest=files_of(entry, code),
             task=task,
-            variables=variables(recipes, environment),
+            variables={**variables(recipes, environment), **more},
         ),
         inputs=(Input(name=root, mount=None), *inputs),
         data=data,

@@ -144,7 +144,7 @@ def _package(
     values = {steps: value for change in changes for steps, value in change.values.items()}
     new = edited(text, _with_version(text, recipe, changes, values), shown)
     before = _sizes(repository, layers)
-    with _all_or_nothing([path, *(repository.lock_path(layer) for layer in layers)]):
+    with all_or_nothing([path, *(repository.lock_path(layer) for layer in layers)]):
         write_bytes(path, new.encode())
         relocked = _relock(driver, layers, recipe.name)
         after = _sizes(repository, layers)
@@ -172,7 +172,7 @@ def _wheels(driver: Driver, recipe: PackageRecipe, only: str, layers: tuple[str,
     repository = driver.repository
     pins = wheels_file(recipe.name)
     moving = frozenset({f"{recipe.name}/{only}" if only else recipe.name})
-    with _all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
+    with all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
         pin_package(driver, repository, recipe.name, moving)
         relocked = _relock(driver, layers, "")
     before = {wheel.name: wheel for wheel in recipe.resolved.wheels} if recipe.resolved is not None else {}
@@ -204,7 +204,7 @@ def _environment(driver: Driver, recipe: EnvironmentRecipe) -> Updated:
         raise UsageError(f"no locked layer uses the environment {recipe.name}", hint="lock a layer that does")
     kind = "debs" if about.image is None else "image"
     pins = f"recipes/environments/{recipe.name}.{kind}.toml"
-    with _all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
+    with all_or_nothing([repository.root / pins, *(repository.lock_path(layer) for layer in layers)]):
         relocked = _relock(driver, layers, recipe.name)
     before, after = _pins(recipe), _pins(repository.fresh().environment(recipe.name))
     moved = [
@@ -316,7 +316,7 @@ def _sizes(repository: Repository, layers: Iterable[str]) -> dict[str, int]:
 
 
 @contextmanager
-def _all_or_nothing(paths: Iterable[Path]) -> Iterator[None]:
+def all_or_nothing(paths: Iterable[Path]) -> Iterator[None]:
     """Put files back as they were, should anything fail meanwhile."""
     kept = {path: path.read_bytes() if path.is_file() else None for path in paths}
     try:

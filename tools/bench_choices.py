@@ -1,0 +1,136 @@
+"""What a layer's choices cost and bring: of bytecode, and of the compressor. Sections of docs/benchmarks.md.
+
+    python -m tools.bench_choices          measures and prints them alone; they take five minutes
+
+Variants of the layer cv are built from a copy of the recipes, so that no recipe of them stands in the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from tools.bench import COLD, WARM, import_times, packed_like_zip, python, temporary, unpacked, weight
+from tools.calls import ROOT, call, megabytes, table
+
+GUEST: Final = ROOT / "src" / "layerlock" / "guest"
+BYTECODE: Final = {
+    "none": "",
+    "unchecked-hash": "",
+    # Files that are read as text: OpenCV's loader, and numpy's list of its own documents.
+    "sourceless": 'keep_sources = ["**/cv2/config*.py", "**/numpy/doc/*.py"]\n',
+}
+"""The choices of bytecode, and what the layer cv has to say besides."""
+
+PACKERS: Final = (
+    ("libdeflate", "pack.py", 9),
+    ("libdeflate", "pack.py", 12),
+    ("zopfli", "pack_zopfli.py", 15),
+)
+
+
+def sections(folder: Path) -> list[str]:
+    """Measure in a folder that is empty or new; give the lines of the page."""
+    folder.mkdir(exist_ok=True)
+    built = {choice: variant(folder / choice, choice) for choice in BYTECODE}
+    return [*bytecode(folder, built), *compressors(folder, built["unchecked-hash"])]
+
+
+def variant(folder: Path, choice: str) -> Path:
+    """Build the layer cv with another choice of bytecode, smoke tests and all; give the zip."""
+    name = f"cv-{choice}"
+    for each in ("recipes", "lockfiles", "patches"):
+        shutil.copytree(ROOT / each, folder / each)
+    (folder / "recipes" / "layers" / f"{name}.toml").write_text(
+        f'[layer]\nname = "{name}"\nbase = "cv"\nsummary = "cv with other bytecode"\nbytecode = "{choice}"\n'
+        f"{BYTECODE[choice]}"
+    )
+    call("--repo", str(folder), "lock", name)
+    return Path(str(call("--repo", str(folder), "build", name, "--out", str(folder / "dist")).result["path"]))
+
+
+def bytecode(folder: Path, built: dict[str, Path]) -> list[str]:
+    """Compare sizes and the time of imports."""
+    interpreter = python()
+    rows = [("bytecode", "unzipped, MB", "zipped, MB", "cold, s", "warm, s")]
+    for choice, path in built.items():
+        tree = unpacked([path], folder / f"tree-{choice}")
+        times = import_times(interpreter, tree)
+        rows.append((f"`{choice}`", megabytes(weight(tree)), megabytes(path.stat().st_size), *times))
+    return [
+        "## Bytecode",
+        "",
+        "The layer cv with each choice of `bytecode`, and the imports above in a fresh process: cold (median of"
+        f" {COLD}), warm (median of {WARM}).",
+        "",
+        table(*rows),
+    ]
+
+
+def compressors(folder: Path, zipped: Path) -> list[str]:
+    """Pack the tree of the layer cv by every compressor, as guest code does it, on all processors."""
+    tree = unpacked([zipped], folder / "tree-packed")
+    cores = len(os.sched_getaffinity(0))
+    called, size, slow = usual(tree, folder / "usual.zip")
+    rows = [
+        ("compressor", "MB", "s", "size against the first", "time"),
+        (f"{called}, one processor", megabytes(size), f"{slow:.1f}", "1.000", "1.00"),
+    ]
+    for name, script, level in PACKERS:
+        out, took = packed(folder, tree, script, level, cores)
+        called = f"`{name}`, {'level' if name == 'libdeflate' else 'iterations'} {level}"
+        rows.append((called, megabytes(out), f"{took:.1f}", f"{out / size:.3f}", f"{took / slow:.2f}"))
+    return [
+        "## Packing",
+        "",
+        f"The tree of the layer cv, {megabytes(weight(tree))} MB, on {cores} processors; one run each. Packing and"
+        " reading back what was packed are counted.",
+        "",
+        table(*rows),
+    ]
+
+
+def usual(tree: Path, target: Path) -> tuple[str, int, float]:
+    """Pack as people do; give what it is called, the zip's bytes, and the seconds that it took."""
+    began = time.perf_counter()
+    if (program := shutil.which("zip")) is not None:
+        # -X: no times and owners beside the names; -y: links as links, as in a layer.
+        subprocess.run([program, "-9", "-q", "-r", "-X", "-y", str(target), "."], cwd=tree, check=True)
+        return "`zip -9`", target.stat().st_size, time.perf_counter() - began
+    return "zlib 9", packed_like_zip(tree, target), time.perf_counter() - began
+
+
+def packed(folder: Path, tree: Path, script: str, level: int, jobs: int) -> tuple[int, float]:
+    """Run a guest script that packs; give the zip's bytes and the seconds that it took."""
+    task = folder / "task.json"
+    out = folder / f"out-{script}-{level}"
+    out.mkdir()
+    told = {
+        "name": "l.zip",
+        "tree": str(tree),
+        "level": level,
+        "jobs": jobs,
+        "out": str(out),
+        "scratch": str(out),
+    }
+    task.write_text(json.dumps({**told, "compressor": "zopfli" if "zopfli" in script else "libdeflate"}))
+    began = time.perf_counter()
+    subprocess.run([sys.executable, str(GUEST / script), str(task)], check=True)
+    return (out / "l.zip").stat().st_size, time.perf_counter() - began
+
+
+def main() -> int:
+    """Measure and print."""
+    with temporary() as folder:
+        print("\n".join(sections(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
