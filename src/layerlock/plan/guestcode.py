@@ -68,6 +68,7 @@ FILES: dict[str, tuple[str, ...]] = {
     ),
     "pack.py": ("pack.py", "task.py", "tree.py"),
     "smoke.py": ("smoke.py", "smoke_start.py", "task.py"),
+    "trial.py": ("smoke.py", "smoke_start.py", "task.py", "trial.py", "trial_start.py"),
 }
 
 

@@ -16,6 +16,9 @@ from layerlock.plan.stack import beneath
 NOBODY = 65534
 """The user of smoke tests: Lambda runs functions as an unprivileged user who owns nothing."""
 
+SMOKE = "/layerlock/smoke"
+"""Where smoke tests and what they read stand."""
+
 STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
@@ -210,7 +213,7 @@ def smoke(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     for test in recipe.smoke:
         placed = []
         for file in (test.file, *(test.data if isinstance(test, PythonSmoke) else ())):
-            place = f"/layerlock/smoke/{file.rpartition('/')[2]}"
+            place = f"{SMOKE}/{file.rpartition('/')[2]}"
             _, sha256 = recipes.data(file, recipes.locate("layers", recipe.name, "smoke"))
             data[place] = DataInput(path=f"recipes/{file}", place=place, sha256=sha256)
             placed.append(place)
