@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,7 +13,7 @@ def link_tree(source: Path, target: Path, without: frozenset[str]) -> None:
 
     Paths are relative to the tree; one of a folder takes all that is in it. Files are hard links to the first tree's,
     so nobody may be given `target` to write to; where the file system refuses such links, they are copies. Folders
-    that are left empty are made all the same: a program may look for one.
+    that are left empty are left out, as assembly does it: Python would take one for a package without modules.
     """
     target.mkdir()
     _link(str(source), str(target), "", without)
@@ -32,6 +33,8 @@ def _link(source: str, target: str, prefix: str, without: frozenset[str]) -> Non
                 Path(place).mkdir()
                 _link(entry.path, place, f"{name}/", without)
                 shutil.copystat(entry.path, place)
+                with suppress(OSError):
+                    Path(place).rmdir()
             else:
                 try:
                     os.link(entry.path, place)
