@@ -134,7 +134,7 @@ def holding_of(driver: Driver) -> Holding:
 
 
 def compared(found: Shrunk, holding: Holding) -> tuple[list[Row], int]:
-    """Hold the rules against the list; a file counts for the first entry that has it. Also the bytes beyond the list."""
+    """Hold the rules against the list, where a file counts for the first entry that has it; also the bytes beyond."""
     patterns = [pattern for rule in found.rules for pattern in rule.patterns]
     gone = {path for path in holding.files if selected(path, patterns)}
     rows, listed = [], set[str]()

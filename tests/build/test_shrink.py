@@ -139,6 +139,9 @@ def test_what_is_not_needed_is_found_and_nothing_else(parts: Bench, tmp_path: Pa
     # The zip's end tells how many entries there are, and no more.
     assert found.before.zipped - found.after.zipped == sum(rule.packed for rule in found.rules)
     assert found.too_large == ""
+    # All of it is remembered.
+    once_more = shrink(parts.driver(), "tiny-parts")
+    assert (once_more.run, once_more.trials, once_more.rules) == (0, found.trials, found.rules)
 
     assert write_rules(Repository(parts.folder), found) == LAYER
     text = (parts.folder / LAYER).read_text()
@@ -151,6 +154,7 @@ def test_what_is_not_needed_is_found_and_nothing_else(parts: Bench, tmp_path: Pa
     assert (again.rules, again.before) == ((), found.after)
 
 
+@pytest.mark.long
 def test_a_search_that_was_killed_goes_on_where_it_stopped(parts: Bench) -> None:
     """What came of finished trials is in the store; two searches together run each trial once."""
     parts.append("recipes/smoke/parts.py", "print('a test of its own: nothing of it was ever tried')\n")
