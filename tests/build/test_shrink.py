@@ -138,6 +138,7 @@ def test_what_is_not_needed_is_found_and_nothing_else(parts: Bench, tmp_path: Pa
     assert found.before.unzipped - found.after.unzipped == sum(saved.values())
     # The zip's end tells how many entries there are, and no more.
     assert found.before.zipped - found.after.zipped == sum(rule.packed for rule in found.rules)
+    assert found.metadata == ("python/lib/python3.9/site-packages/tiny_used-1.0.dist-info/METADATA",)
     assert found.too_large == ""
     # All of it is remembered.
     once_more = shrink(parts.driver(), "tiny-parts")

@@ -82,12 +82,15 @@ def test_what_a_trace_says_is_found_through_links_and_bytecode(holding: Holding)
 
 
 def test_packages_with_their_companions(holding: Holding) -> None:
-    """A folder of libraries and metadata go with the packages of the project; metadata that was read stays."""
+    """Libraries and metadata go with a project's package; without it, metadata stays that somebody else reads."""
     projects = {"used": ("used",)}
     nothing = used(holding)
     by_name = {group.called: group.files for group in unneeded(holding, nothing, (), projects)}
     assert f"{SITE}/Used.libs/libx.so.1.2" in by_name["used"]
     assert f"{SITE}/Used-1.0.dist-info/METADATA" in by_name["used"]
+    read = used(holding, f"open\t/opt/{SITE}/Used-1.0.dist-info/METADATA")
+    by_name = {group.called: group.files for group in unneeded(holding, read, (), projects)}
+    assert f"{SITE}/Used-1.0.dist-info/METADATA" not in by_name["used"]
 
     some = used(
         holding, f"open\t/opt/{SITE}/used/__init__.py", f"open\t/opt/{SITE}/Used-1.0.dist-info/METADATA"
@@ -95,7 +98,7 @@ def test_packages_with_their_companions(holding: Holding) -> None:
     assert called(unneeded(holding, some, (), projects)) == ["other", "tests of used"]
     (package,) = imported(holding, some, (), projects, ())
     assert f"{SITE}/Used.libs/libx.so.1.2" in package.files
-    assert f"{SITE}/Used-1.0.dist-info/METADATA" not in package.files
+    assert f"{SITE}/Used-1.0.dist-info/METADATA" in package.files
     assert not list(imported(holding, some, (), projects, ("used",)))
 
 

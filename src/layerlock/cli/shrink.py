@@ -69,6 +69,10 @@ def _text(found: Shrunk, written: str) -> str:
         parts.append(table(cells, right=frozenset({1, 2, 3})))
     if found.hollow:
         parts.append("\n".join(line for hollow in found.hollow for line in _hollow_lines(hollow)))
+    if found.metadata:
+        parts.append(
+            "\n".join(("metadata that is read, and stays:", *(f"  {printable(p)}" for p in found.metadata)))
+        )
     if found.needed:
         rows = [(f"  {printable(each.called)}", printable(_last(each.why))) for each in found.needed]
         parts.append("\n".join(("the smoke tests need:", table(rows))))

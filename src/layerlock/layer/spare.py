@@ -19,7 +19,7 @@ from layerlock.layer.globs import selected
 from layerlock.layer.usage import Holding, Used, object_stem
 
 SMALLEST: Final = 10_000
-"""Bytes that a package, a folder, a library or data must have to be worth a rule of its own."""
+"""Bytes that a library, a package that was imported, or data must have to be worth trials of its own."""
 
 NEVER_IMPORTED: Final = "never-imported"
 OPTIONAL: Final = "optional-packages"
@@ -148,17 +148,17 @@ def unneeded(holding: Holding, used: Used, kept: Collection[str], projects: Proj
 def imported(
     holding: Holding, used: Used, kept: Collection[str], projects: Projects, own: Collection[str]
 ) -> Iterator[Group]:
-    """Give every package that was imported, with its libraries and, where nobody read it, its metadata.
+    """Give every package that was imported, with its libraries and its metadata, read or not: some read their own.
 
     `own` are the packages that the tests themselves import: nothing is to be learned of them.
     """
     for top, files in sorted(holding.tops.items()):
         if not _is_package(top) or module_name(top) in own or not used.files.intersection(files):
             continue
-        whole = _with_companions(holding, used, top, (module_name(top),), projects)
-        if sum(holding.files[path].size for path in whole) >= SMALLEST:
-            stays = [path for path in whole if path not in kept]
-            yield _group(OPTIONAL, module_name(top), stays)
+        whole = _with_companions(holding, top, (module_name(top),), projects)
+        going = [path for path in whole if path not in kept]
+        if sum(holding.files[path].size for path in going) >= SMALLEST:
+            yield _group(OPTIONAL, module_name(top), going)
 
 
 def unopened(
@@ -189,10 +189,9 @@ def unopened(
     inside: set[str] = set()
     for folder in sorted(found):
         files = [path for path in holding.files if path.startswith(f"{folder}/") and path not in gone]
-        if sum(holding.files[path].size for path in files) >= SMALLEST:
-            inside.update(files)
-            shown = folder[len(holding.site(folder)) :].lstrip("/")
-            groups.append(Group(name=f"{FOLDERS}:{folder}", rule=FOLDERS, called=shown, files=tuple(files)))
+        inside.update(files)
+        shown = folder[len(holding.site(folder)) :].lstrip("/")
+        groups.append(Group(name=f"{FOLDERS}:{folder}", rule=FOLDERS, called=shown, files=tuple(files)))
     groups += [
         Group(name=f"{LIBRARIES}:{path}", rule=LIBRARIES, called=posixpath.basename(path), files=(path,))
         for path in sorted(spare - inside)
@@ -252,16 +251,15 @@ def _never_imported(
         if _is_package(top) and not used.files.intersection(files)
     }
     for name, top in unused.items():
-        whole = _with_companions(holding, used, top, unused, projects)
-        files = [path for path in whole if path not in kept]
-        if sum(holding.files[path].size for path in files) >= SMALLEST:
+        whole = _with_companions(holding, top, unused, projects, used.files)
+        if files := [path for path in whole if path not in kept]:
             yield _group(NEVER_IMPORTED, name, files)
 
 
 def _with_companions(
-    holding: Holding, used: Used, top: str, going: Collection[str], projects: Projects
+    holding: Holding, top: str, going: Collection[str], projects: Projects, read: Collection[str] = ()
 ) -> list[str]:
-    """Add a package's folder of libraries, and its metadata if nobody read that, where all of the project is `going`.
+    """Add a package's folder of libraries and its metadata, but for what is `read`, where all its project is `going`.
 
     What belongs to several packages goes with the first of them.
     """
@@ -274,8 +272,7 @@ def _with_companions(
         project = found[1].lower()
         owners = projects.get(project, (project,))
         if name == owners[0] and all(owner in going for owner in owners):
-            read = not other.endswith(".libs") and used.files.intersection(files)
-            whole += () if read else files
+            whole += (path for path in files if path not in read)
     return whole
 
 

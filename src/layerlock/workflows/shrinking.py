@@ -8,6 +8,7 @@ the layer itself, assembled, packed and tried with the rules that were found.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from layerlock.model.layer import LayerRecipe, PruneRule
 from layerlock.plan.functions import names_of
 from layerlock.plan.layers import SMOKE
 from layerlock.plan.resolve import Plan
-from layerlock.plan.trials import Trial, trial, whole
+from layerlock.plan.trials import OPT, Trial, trial, whole
 from layerlock.reproduce.bisect import minimise
 from layerlock.workflows.building import realise_targets
 from layerlock.workflows.driver import Driver
@@ -71,14 +72,16 @@ class Needed:
 class Shrunk:
     """What a search came to: the rules, what they leave, and what only an edit of somebody's source could leave out.
 
-    `after` is what the layer weighs that was made with the rules; its tests passed. `too_large` says so where it is
-    over Lambda's limit all the same, with the layers that it is used with. `trials` were asked for, `run` of them ran.
+    `metadata` are files of installers' records that are read, and stay. `after` is what the layer weighs that was made
+    with the rules; its tests passed. `too_large` says so where it is over Lambda's limit all the same, with the layers
+    that it is used with. `trials` were asked for, `run` of them ran.
     """
 
     layer: str
     rules: tuple[FoundRule, ...]
     hollow: tuple[Hollow, ...]
     needed: tuple[Needed, ...]
+    metadata: tuple[str, ...]
     before: Sizes
     after: Sizes
     too_large: str
@@ -104,11 +107,14 @@ def shrink(driver: Driver, layer: str) -> Shrunk:
         targets = tuple(dict.fromkeys((names.tree, names.zip, *_inputs(driver, recipe))))
         made = realise_targets(driver, plan, targets, pins, locked.outputs)
         zipped = _zip(driver, recipe, made)
-        tree = driver.store.held_tree(made[names.tree].output) / "tree"
+        tree, opt = (
+            driver.store.held_tree(made[each].output) / "tree"
+            for each in (names.tree, _at_opt(driver, recipe))
+        )
         modules = driver.repository.runtime(recipe.layer.runtime).search.modules
         holding = read_holding(tree, zipped.path, modules)
         trials = Trials(driver=driver, recipe=recipe, holding=holding, planned=plan.planned, made=made)
-        search = _Search(trials, tree, zipped, _watched(trials), _kept(recipe, holding))
+        search = _Search(trials, opt, zipped, _watched(trials), _kept(recipe, holding))
         search.run()
         hollow = search.hollow()
         rules = rules_of(trials.gone, holding, search.kept, {rule.name for rule in recipe.prune})
@@ -121,6 +127,7 @@ def shrink(driver: Driver, layer: str) -> Shrunk:
             Needed(called=group.called, why=trials.reasons.get(group.name, ""))
             for group in sorted(search.stays, key=lambda group: group.name)
         ),
+        metadata=search.metadata(),
         before=Sizes(unzipped=zipped.unzipped, zipped=zipped.size),
         after=after,
         too_large=too_large,
@@ -132,16 +139,14 @@ def shrink(driver: Driver, layer: str) -> Shrunk:
 class _Search:
     """One search, kind by kind; what can go is in `trials.gone`, what cannot in `stays`."""
 
-    def __init__(
-        self, trials: Trials, tree: Path, zipped: LayerZip, used: Used, kept: frozenset[str]
-    ) -> None:
+    def __init__(self, trials: Trials, opt: Path, zipped: LayerZip, used: Used, kept: frozenset[str]) -> None:
         self.trials = trials
         self.kept = kept
         self.stays: list[Group] = []
-        self._tree = tree
+        self._opt = opt
         self._zipped = zipped
         self._used = used
-        self._projects = _projects(tree, trials.holding)
+        self._projects = _projects(opt, trials.holding)
         self._imported: tuple[Group, ...] = ()
 
     def run(self) -> None:
@@ -182,6 +187,11 @@ class _Search:
             if outcome.works and not any(line.startswith("call\t") for line in outcome.trace)
         ]
         return tuple(sorted(found, key=lambda each: (-each.bytes, each.package)))
+
+    def metadata(self) -> tuple[str, ...]:
+        """Give the files of installers' records that were read, of what stays."""
+        left = self._used.files - self._gone()
+        return tuple(sorted(path for path in left if re.search(r"\.(?:dist|egg)-info/", path)))
 
     def _reduce(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """Leave out as many groups as the tests let go, and give those that have to stay."""
@@ -236,11 +246,13 @@ class _Search:
             if statement.top != package or not site or module_name(self.trials.holding.top(path)) == package:
                 continue
             try:
-                lines = (self._tree / path).read_text(encoding="utf-8", errors="replace").split("\n")
+                lines = (self._opt / path).read_text(encoding="utf-8", errors="replace").split("\n")
                 text = lines[statement.line - 1].strip()
             except (OSError, IndexError):
-                text = f"import {statement.module}"
-            yield f"{path[len(site) + 1 :]}:{statement.line}", text
+                continue
+            # Where compiled code imports, the frame is that of whoever called it.
+            if "import" in text:
+                yield f"{path[len(site) + 1 :]}:{statement.line}", text
 
 
 def _shrinkable(driver: Driver, layer: str) -> LayerRecipe:
@@ -290,11 +302,11 @@ def _kept(recipe: LayerRecipe, holding: Holding) -> frozenset[str]:
     return frozenset((*listed, *renamed, *recipe.layer.lower))
 
 
-def _projects(tree: Path, holding: Holding) -> Mapping[str, tuple[str, ...]]:
+def _projects(opt: Path, holding: Holding) -> Mapping[str, tuple[str, ...]]:
     """Read which packages projects have, from the `top_level.txt` that many wheels hold."""
     found = {}
     for top in holding.tops:
-        listed = tree / top / "top_level.txt"
+        listed = opt / top / "top_level.txt"
         if top.endswith(".dist-info") and listed.is_file():
             names = tuple(sorted(listed.read_text(encoding="utf-8", errors="replace").split()))
             project = posixpath.basename(top).removesuffix(".dist-info").rpartition("-")[0]
@@ -326,6 +338,12 @@ def _proven(trials: Trials, locked: Locked, rules: Sequence[FoundRule]) -> tuple
                 f"the smoke tests of {recipe.name} fail with the rules found: {outcome.why}"
             ) from None
     return Sizes(unzipped=zipped.unzipped, zipped=zipped.size), too_large
+
+
+def _at_opt(driver: Driver, recipe: LayerRecipe) -> str:
+    """Give the name of what stands at `/opt` in trials: the layer, or it and those that it is used with."""
+    found = trial(recipe, driver.repository, driver.guest_code, Trial())
+    return next(item.name for item in found.inputs if item.mount == OPT)
 
 
 def _inputs(driver: Driver, recipe: LayerRecipe) -> tuple[str, ...]:
