@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -113,32 +112,24 @@ def _patterns(name: str, files: set[str], holding: Holding, allowed: Collection[
 
 
 def _pattern(place: str, holding: Holding, allowed: Collection[str]) -> str:
-    """Name a place as recipes do: from the folder of modules on, and without what changes with a version."""
+    """Name a place as recipes do: from the folder of modules on, and without versions, where that fits."""
     site = holding.site(f"{place}/x")
     inside = place[len(site) + 1 :] if site else place
-    base = posixpath.basename(inside)
+    folder, _, base = inside.rpartition("/")
     stem = object_stem(base)
     if stem is not None and base != f"{stem}.so" and ".so." not in base:
-        general = f"{inside[: -len(base)]}{stem}.*.so"
-    else:
-        general = re.sub(r"-[^-/]*(\.(?:dist|egg)-info)(/|$)", r"-*\1\2", inside)
-    # Before anything else of the path, so that the rule holds for a layer of another Python, too.
-    front = (
-        f"**/{posixpath.basename(site)}/"
-        if posixpath.basename(site) == "site-packages"
-        else f"{site}/"
-        if site
-        else ""
-    )
-    folder = "" if place in holding.files else "/**"
-    loose = f"{front}{general}{folder}"
-    if _brackets(loose) and all(p in allowed for p in holding.files if selected(p, (loose,))):
-        return loose
-    return f"{place}{folder}"
+        inside = f"{folder}/{stem}.*.so".lstrip("/")
+    front = "**/site-packages/" if site.endswith("/site-packages") else f"{site}/" if site else "/"
+    loose = front + re.sub(r"-[^-/]*(\.(?:dist|egg)-info)(/|$)", r"-*\1\2", _literal(inside))
+    exact = _literal(place) if "/" in place else f"/{_literal(place)}"
+    end = "" if place in holding.files else "/**"
+    fits = all(path in allowed for path in holding.files if selected(path, (loose + end,)))
+    return (loose if fits else exact) + end
 
 
-def _brackets(pattern: str) -> bool:
-    return "[" not in pattern and "?" not in pattern
+def _literal(path: str) -> str:
+    """Write a path as a pattern, which has no escapes: characters that mean something there stand as `?`."""
+    return re.sub(r"[\[?\\]", "?", path)
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -191,9 +191,9 @@ def unopened(
         files = [path for path in holding.files if path.startswith(f"{folder}/") and path not in gone]
         inside.update(files)
         shown = folder[len(holding.site(folder)) :].lstrip("/")
-        groups.append(Group(name=f"{FOLDERS}:{folder}", rule=FOLDERS, called=shown, files=tuple(files)))
+        groups.append(_group(FOLDERS, shown, files))
     groups += [
-        Group(name=f"{LIBRARIES}:{path}", rule=LIBRARIES, called=posixpath.basename(path), files=(path,))
+        _group(LIBRARIES, posixpath.basename(path), [path])
         for path in sorted(spare - inside)
         if object_stem(path) is not None and holding.files[path].size >= SMALLEST
     ]
@@ -219,18 +219,13 @@ def opened(holding: Holding, used: Used, kept: Collection[str], gone: Collection
         data = [path for path in files if path not in kept]
         if used.files.intersection(data) and sum(holding.files[path].size for path in data) >= SMALLEST:
             shown = folder[len(holding.site(folder)) :].lstrip("/")
-            yield Group(name=f"{DATA}:{folder}", rule=DATA, called=shown, files=tuple(data))
+            yield _group(DATA, shown, data)
 
 
 def singly(group: Group) -> tuple[Group, ...]:
     """Give a group's files as groups of their own."""
     return tuple(
-        Group(
-            name=f"{group.rule}:{path}",
-            rule=group.rule,
-            called=f"{group.called}/{posixpath.basename(path)}",
-            files=(path,),
-        )
+        _group(group.rule, f"{group.called}/{posixpath.basename(path)}", [path])
         for path in group.files
         if not protected(path)
     )
@@ -284,7 +279,9 @@ def _is_package(top: str) -> bool:
 
 
 def _group(rule: str, called: str, files: Iterable[str]) -> Group:
-    return Group(name=f"{rule}:{called}", rule=rule, called=called, files=tuple(sorted(files)))
+    chosen = tuple(sorted(files))
+    # A file is in one group of a rule.
+    return Group(name=f"{rule}:{chosen[0]}", rule=rule, called=called, files=chosen)
 
 
 def places(holding: Holding, files: Collection[str], gone: Collection[str]) -> Iterator[str]:

@@ -114,10 +114,10 @@ def shrink(driver: Driver, layer: str) -> Shrunk:
         modules = driver.repository.runtime(recipe.layer.runtime).search.modules
         holding = read_holding(tree, zipped.path, modules)
         trials = Trials(driver=driver, recipe=recipe, holding=holding, planned=plan.planned, made=made)
-        search = _Search(trials, opt, zipped, _watched(trials), _kept(recipe, holding))
+        search = _Search(trials, opt, zipped, _watched(trials))
         search.run()
         hollow = search.hollow()
-        rules = rules_of(trials.gone, holding, search.kept, {rule.name for rule in recipe.prune})
+        rules = rules_of(trials.gone, holding, search.held, {rule.name for rule in recipe.prune})
         after, too_large = _proven(trials, locked, rules)
     return Shrunk(
         layer=layer,
@@ -139,9 +139,10 @@ def shrink(driver: Driver, layer: str) -> Shrunk:
 class _Search:
     """One search, kind by kind; what can go is in `trials.gone`, what cannot in `stays`."""
 
-    def __init__(self, trials: Trials, opt: Path, zipped: LayerZip, used: Used, kept: frozenset[str]) -> None:
+    def __init__(self, trials: Trials, opt: Path, zipped: LayerZip, used: Used) -> None:
         self.trials = trials
-        self.kept = kept
+        self.held = _held(trials.recipe, trials.holding)
+        self.kept = self.held | _renamed(trials.recipe, trials.holding)
         self.stays: list[Group] = []
         self._opt = opt
         self._zipped = zipped
@@ -159,7 +160,7 @@ class _Search:
         alone = trials.each(self._imported)
         self.stays += [group for group in self._imported if group not in alone]
         self._reduce(tuple(alone))
-        self._reduce(tuple(unopened(holding, used, self._held(), self._gone(), self._users())))
+        self._reduce(tuple(unopened(holding, used, self._staying(), self._gone(), self._users())))
         data = tuple(opened(holding, used, kept, self._gone()))
         for group in self._reduce(data):
             if len(group.files) > 1:
@@ -218,7 +219,7 @@ class _Search:
         files = self.trials.holding.files
         return tuple(sorted(each for path in self._gone() for each in (path, *files[path].also)))
 
-    def _held(self) -> frozenset[str]:
+    def _staying(self) -> frozenset[str]:
         """Give what stays by a rule, and what the tests need though they were not seen to open it.
 
         A package that was imported is needed as such; which of its folders are is yet to be seen.
@@ -240,10 +241,16 @@ class _Search:
         return found
 
     def _statements(self, package: str) -> Iterable[tuple[str, str]]:
+        holding, gone = self.trials.holding, self._gone()
         for statement in self._used.statements:
             path = statement.file.removeprefix("/opt/")
-            site = self.trials.holding.site(path)
-            if statement.top != package or not site or module_name(self.trials.holding.top(path)) == package:
+            site = holding.site(path)
+            if (
+                statement.top != package
+                or not site
+                or path in gone
+                or module_name(holding.top(path)) == package
+            ):
                 continue
             try:
                 lines = (self._opt / path).read_text(encoding="utf-8", errors="replace").split("\n")
@@ -293,13 +300,17 @@ def _watched(trials: Trials) -> Used:
     return used
 
 
-def _kept(recipe: LayerRecipe, holding: Holding) -> frozenset[str]:
-    """Give the files that no rule of the recipe may take, or that have another name before assembly."""
+def _held(recipe: LayerRecipe, holding: Holding) -> frozenset[str]:
+    """Give the files that the recipe's keep rules hold back, whatever others select."""
     patterns = tuple(pattern for rule in recipe.keep for pattern in rule.patterns)
-    listed = (path for path in holding.files if selected(path, patterns)) if patterns else ()
+    return frozenset(path for path in holding.files if selected(path, patterns))
+
+
+def _renamed(recipe: LayerRecipe, holding: Holding) -> frozenset[str]:
+    """Give the files that assembly edits by name: a rule that took one would make the recipe's other keys wrong."""
     stems = tuple(name.partition(".so")[0] for name in recipe.layer.private)
     renamed = (path for path in holding.files if stems and posixpath.basename(path).startswith(stems))
-    return frozenset((*listed, *renamed, *recipe.layer.lower))
+    return frozenset((*renamed, *recipe.layer.lower))
 
 
 def _projects(opt: Path, holding: Holding) -> Mapping[str, tuple[str, ...]]:
