@@ -14,7 +14,7 @@ from layerlock.errors import SmokeFailed, UsageError
 from layerlock.io.repository import Repository
 from layerlock.workflows.building import build_layer
 from layerlock.workflows.locking import lock_layer
-from layerlock.workflows.shrinking import Shrunk, check_writable, shrink, write_rules
+from layerlock.workflows.shrinking import Shrunk, check_writable, shrink
 
 from .conftest import ROOT, Bench
 
@@ -106,6 +106,11 @@ def parts(bench: Bench) -> Bench:
     return bench
 
 
+def where(bench: Bench) -> list[str]:
+    """Give the options that lead the command to the small repository."""
+    return ["--repo", str(bench.folder), "--store", str(bench.store)]
+
+
 def patterns(found: Shrunk) -> dict[str, tuple[str, ...]]:
     """Give the patterns of the rules by name."""
     return {rule.name: rule.patterns for rule in found.rules}
@@ -144,7 +149,20 @@ def test_what_is_not_needed_is_found_and_nothing_else(parts: Bench, tmp_path: Pa
     once_more = shrink(parts.driver(), "tiny-parts")
     assert (once_more.run, once_more.trials, once_more.rules) == (0, found.trials, found.rules)
 
-    assert write_rules(Repository(parts.folder), found) == LAYER
+    told = subprocess.run(
+        [sys.executable, "-m", "layerlock", *where(parts), "shrink", "tiny-parts", "--write"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (told.returncode, told.stdout.rpartition("wrote ")[2]) == (
+        0,
+        f"{LAYER}: read the rules, then: layerlock lock tiny-parts\n",
+    )
+    assert "tiny_hollow is imported and never called (" in told.stdout
+    assert "  tiny_used/__init__.py:5: import tiny_hollow\n" in told.stdout
     text = (parts.folder / LAYER).read_text()
     assert text.startswith(RECIPE.partition("# The only")[0])
     assert text.endswith("\n# The only test.\n" + RECIPE.partition("test.\n")[2])
@@ -160,17 +178,7 @@ def test_a_search_that_was_killed_goes_on_where_it_stopped(parts: Bench) -> None
     """What came of finished trials is in the store; two searches together run each trial once."""
     parts.append("recipes/smoke/parts.py", "print('a test of its own: nothing of it was ever tried')\n")
     lock_layer(parts.driver(), "tiny-parts")
-    arguments = [
-        "--repo",
-        str(parts.folder),
-        "--store",
-        str(parts.store),
-        "--json",
-        "shrink",
-        "tiny-parts",
-        "--jobs",
-        "1",
-    ]
+    arguments = [*where(parts), "--json", "shrink", "tiny-parts", "--jobs", "1"]
     with subprocess.Popen(
         [sys.executable, "-m", "layerlock", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
