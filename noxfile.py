@@ -97,6 +97,7 @@ verb_session("record", "Build a layer and write its outputs into the lock: nox -
 verb_session("check", "Rebuild under other circumstances and compare: nox -s check -- cv")
 verb_session("audit", "Look for what is wrong with layers: nox -s audit -- cv --online")
 verb_session("update", "Move pins to newer releases: nox -s update -- numpy")
+verb_session("shrink", "Find what a layer can do without: nox -s shrink -- fastai")
 verb_session("fetch", "Bring every source of a layer into the store: nox -s fetch -- cv")
 verb_session("reproduce", "Build a past layer again, exactly: nox -s reproduce -- cv@REVISION")
 verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --region eu-west-1 --dry-run")

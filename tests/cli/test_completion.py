@@ -137,7 +137,7 @@ def zsh(program: str, script: Path, line: str, cwd: Path, home: Path) -> list[st
 def test_verbs(ask: Ask) -> None:
     assert ask("layerlock buil") == ["build"]
     assert set(VERBS) <= set(ask("layerlock "))
-    assert ask("layerlock --json sh") == ["shell", "show"]
+    assert ask("layerlock --json sh") == ["shell", "show", "shrink"]
     assert ask("layerlock --repo . recor") == ["record"]
 
 

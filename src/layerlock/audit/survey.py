@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from layerlock.audit.elf import Elf
-from layerlock.audit.globs import selected
 from layerlock.audit.loading import OPT, Loader, Platform
 from layerlock.audit.owners import Owner, Shipped, owners_by_packages, owners_by_records
 from layerlock.audit.reading import Inventory
 from layerlock.errors import Location
+from layerlock.layer.globs import selected
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from layerlock.build.workshop import Workshop, jobs_of
 from layerlock.errors import HashMismatch, InvalidRecipe
 from layerlock.io.atomic import remove_tree
+from layerlock.io.linkedtree import link_tree
 from layerlock.model.derivation import Derivation, GuestRun, SourceInput
 from layerlock.sandbox.spec import Limits, Mount, SandboxSpec
 from layerlock.sources.place import place
@@ -54,7 +55,7 @@ def stage(
         (folder / name).chmod(0o1777 if name == "tmp" else 0o755)
     given = folder / "given"
     mounts = [
-        *_inputs(derivation, inputs),
+        *_inputs(derivation, inputs, given / "inputs"),
         *_sources(derivation, sources, folder / "build"),
         *_guest(run, workshop.guest, given / "guest"),
         *_patches(derivation, workshop.repository, given / "patches"),
@@ -88,12 +89,18 @@ def stage(
     return Stage(spec=spec, build=folder / "build", out=folder / "out", jobs=jobs)
 
 
-def _inputs(derivation: Derivation, inputs: Mapping[str, Path]) -> list[Mount]:
-    return [
-        Mount(source=inputs[item.name] / item.part, target=item.mount)
-        for item in derivation.inputs
-        if item.mount is not None
-    ]
+def _inputs(derivation: Derivation, inputs: Mapping[str, Path], folder: Path) -> list[Mount]:
+    mounts = []
+    for item in derivation.inputs:
+        if item.mount is None:
+            continue
+        source = inputs[item.name] / item.part
+        if item.without:
+            folder.mkdir(parents=True, exist_ok=True)
+            link_tree(source, folder / item.name, frozenset(item.without))
+            source = folder / item.name
+        mounts.append(Mount(source=source, target=item.mount))
+    return mounts
 
 
 def _sources(derivation: Derivation, sources: Mapping[str, Path], build: Path) -> list[Mount]:

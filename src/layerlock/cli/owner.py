@@ -82,7 +82,7 @@ def _matching(read: Read, pattern: str) -> list[str]:
     Raises:
         UsageError: nothing is called so; the nearest name is given.
     """
-    from layerlock.audit.globs import selected  # noqa: PLC0415 - as above
+    from layerlock.layer.globs import selected  # noqa: PLC0415 - as above
 
     inside = read.survey.inside(pattern).rstrip("/") or pattern
     entry = read.survey.inventory.entries.get(inside)

@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "update": "move pins to newer releases, in the recipe and the locks",
     "check": "rebuild what was built under other circumstances, and compare",
     "prune-check": "find the prune rules that break a layer",
+    "shrink": "find what a layer can do without, and write prune rules for it",
     "history": "list the past locks of a layer, out of git",
     "reproduce": "build a past layer again, exactly, and compare",
     "archive": "write everything that a layer is made from into a folder",

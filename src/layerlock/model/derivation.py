@@ -57,12 +57,14 @@ Action = Transform | GuestRun
 class Input:
     """Another derivation's output, or its folder `part`, seen at `mount`.
 
-    A root file system and the inputs of transforms have no mount.
+    A root file system and the inputs of transforms have no mount. What lies at or below one of the paths `without`,
+    relative to what is seen, is not there for the build.
     """
 
     name: str
     mount: str | None
     part: str = ""
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +153,7 @@ class Derivation:
             "version": self.version,
             "system": self.system,
             "action": action,
-            "inputs": {i.name: {"mount": i.mount, "part": i.part, "is": named[i.name]} for i in self.inputs},
+            "inputs": {i.name: _input(i, named[i.name]) for i in self.inputs},
             "sources": {
                 s.place: {"identity": s.identity, "unpack": s.unpack, "strip": s.strip, "folder": s.folder}
                 for s in self.sources
@@ -163,6 +165,12 @@ class Derivation:
     def hash(self, named: Mapping[str, str]) -> str:
         """Give the planned or the resolved hash, by how `named` names the inputs. Hexadecimal sha256."""
         return digest(self.fields(named))
+
+
+def _input(item: Input, named: str) -> Canonical:
+    fields: dict[str, Canonical] = {"mount": item.mount, "part": item.part, "is": named}
+    # Left out where it says nothing: most hashes are older than this key.
+    return {**fields, "without": sorted(item.without)} if item.without else fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

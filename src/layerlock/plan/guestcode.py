@@ -87,6 +87,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "task.py",
         "tree.py",
     ),
+    "trial.py": ("smoke.py", "smoke_start.py", "task.py", "trial.py", "trial_start.py"),
 }
 
 

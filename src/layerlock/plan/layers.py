@@ -29,6 +29,9 @@ SAME_LOGARITHMS = {
 
 zopfli's choices depend on logarithms, and their last bits on whether fused multiplication is used."""
 
+SMOKE = "/layerlock/smoke"
+"""Where smoke tests and what they read stand."""
+
 STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
@@ -232,7 +235,7 @@ def smoke(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     for test in recipe.smoke:
         placed = []
         for file in (test.file, *(test.data if isinstance(test, PythonSmoke) else ())):
-            place = f"/layerlock/smoke/{file.rpartition('/')[2]}"
+            place = f"{SMOKE}/{file.rpartition('/')[2]}"
             _, sha256 = recipes.data(file, recipes.locate("layers", recipe.name, "smoke"))
             data[place] = DataInput(path=f"recipes/{file}", place=place, sha256=sha256)
             placed.append(place)

@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Callable, Sequence
 
 Fails = Callable[[tuple[str, ...]], bool]
+Find = Callable[[Sequence[tuple[str, ...]], Fails], tuple[str, ...] | None]
+"""What finds the first of some sets that fails; it may try several at once, as long as it gives the first."""
 
 
 def causes(names: Sequence[str], fails: Fails) -> tuple[tuple[str, ...], ...]:
@@ -27,19 +29,24 @@ def causes(names: Sequence[str], fails: Fails) -> tuple[tuple[str, ...], ...]:
             return tuple(found)
 
 
-def minimise(names: Sequence[str], fails: Fails) -> tuple[str, ...]:
+def in_turn(subsets: Sequence[tuple[str, ...]], fails: Fails) -> tuple[str, ...] | None:
+    """Find the first of some sets that fails, one after the other."""
+    return next((subset for subset in subsets if fails(subset)), None)
+
+
+def minimise(names: Sequence[str], fails: Fails, find: Find = in_turn) -> tuple[str, ...]:
     """Give a 1-minimal subset that fails; the whole is known to fail, the empty set not to."""
     left = tuple(names)
     parts = 2
     while len(left) > 1:
         chunks = _split(left, parts)
         rests = [tuple(n for n in left if n not in chunk) for chunk in chunks]
-        smaller = next((chunk for chunk in chunks if fails(chunk)), None)
+        smaller = find(chunks, fails)
         if smaller is not None:
             left, parts = smaller, 2
             continue
         # Of two parts the rest of one is the other, which was tried.
-        smaller = next((rest for rest in rests if fails(rest)), None) if parts > 2 else None
+        smaller = find(rests, fails) if parts > 2 else None
         if smaller is not None:
             left, parts = smaller, parts - 1
         elif parts < len(left):

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Event
 
-from layerlock.build.known import known
-from layerlock.build.many import realise_all
-from layerlock.build.workshop import Supply
 from layerlock.errors import (
     AbiViolation,
     LayerCheckFailed,
@@ -24,14 +20,12 @@ from layerlock.errors import (
 from layerlock.events import Noted
 from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe, PruneRule
-from layerlock.model.lock import LockedSource
 from layerlock.plan.functions import names_of
-from layerlock.plan.resolve import Plan, plan_layer
 from layerlock.reproduce.bisect import causes, minimise
-from layerlock.workflows import keeping
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import needed
 from layerlock.workflows.planning import load_layer, recorded
+from layerlock.workflows.variants import Locked, vary
 
 JUDGED = (SmokeFailed, AbiViolation, LayerCheckFailed, LayersOverlap)
 """How files that are missing, or are there, show: a test fails, a library is not found, the tree is refused."""
@@ -83,7 +77,7 @@ def check_pruning(driver: Driver, layer: str, tests: Collection[str] = ()) -> Pr
     recipe = _with_tests(driver, driver.repository.layer(layer), tests)
     lock, plan, pins = load_layer(driver, layer)
     with driver.store.pin(needed(lock, driver.store)):
-        search = _Search(driver, recipe, plan, pins, recorded(lock))
+        search = _Search(driver, recipe, Locked(plan=plan, pins=pins, outputs=recorded(lock)))
         everything = tuple(str(index) for index in range(len(recipe.prune)))
         failure = search.attempt(_rules(recipe, everything))
         if failure is None:
@@ -166,9 +160,7 @@ class _Search:
 
     driver: Driver
     recipe: LayerRecipe
-    plan: Plan
-    pins: Mapping[str, LockedSource]
-    outputs: Mapping[str, str]
+    locked: Locked
     tried: dict[tuple[PruneRule, ...], LayerlockError | None] = field(default_factory=dict)
     put_together: dict[tuple[PruneRule, ...], LayerlockError | None] = field(default_factory=dict)
 
@@ -208,29 +200,15 @@ class _Search:
         )
 
     def _made(self, rules: tuple[PruneRule, ...], *, tests: bool) -> LayerlockError | None:
-        # A failed build cancels what runs beside it by an event that stays set: each variant gets one of its own.
-        driver, name = replace(self.driver, cancel=Event()), self.recipe.name
-        recipes = driver.repository.with_layer(replace(self.recipe, prune=rules))
-        plan = plan_layer(recipes, name, driver.guest_code, self.pins)
-        same = {
-            derivation: output
-            for derivation, output in self.outputs.items()
-            if plan.planned.get(derivation) == self.plan.planned[derivation]
-        }
-        done = known(plan, driver.store, same)
-        driver.store.hold(keeping.outputs(done.values()) | keeping.sources(self.pins.values()))
-        done = {key: made for key, made in done.items() if driver.store.tree(made.output) is not None}
-        names = names_of(driver.repository.layer(name))
+        variant = vary(self.driver, replace(self.recipe, prune=rules), self.locked)
+        names = names_of(self.recipe)
         target = names.smoke
         if not tests:
             # What lies at /opt is the layer with those that it is used with; a function is assembled by itself.
-            opt = (item.name for item in plan[target].inputs if item.mount == "/opt")
+            opt = (item.name for item in variant.plan[target].inputs if item.mount == "/opt")
             target = names.tree if isinstance(self.recipe, FunctionLayer) else next(opt)
-        if target in done:
-            return None
-        supply = Supply(pins=self.pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
         try:
-            realise_all(plan, (target,), driver.workshop, supply, driver.capacity, same, done)
+            variant.make(target)
         except JUDGED as error:
             return error
         return None

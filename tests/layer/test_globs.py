@@ -1,4 +1,4 @@
-"""The audit's reading of patterns against the one of assembly, which is another program's."""
+"""The driver's reading of patterns against the one of assembly, which is another program's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlock.audit.globs import selected
+from layerlock.layer.globs import selected
 
 GUEST = Path(__file__).parents[2] / "src" / "layerlock" / "guest"
 if str(GUEST) not in sys.path:
