@@ -132,13 +132,13 @@ def test_bytecode_in_the_place_of_sources(task: dict[str, Any], entry: Entry, tm
         f"{SITE}/one/template.py",
         f"{SITE}/two.pyc",
     ]
-    weight = sum(p.stat().st_size for p in (ended.out / "tree").rglob("*") if p.is_file() and not p.is_symlink())
+    weight = sum(
+        p.stat().st_size for p in (ended.out / "tree").rglob("*") if p.is_file() and not p.is_symlink()
+    )
     assert ended.report["unzipped"] == weight
     assert sum(row["bytes"] for row in ended.report["packages"]) == weight
     assert {row["name"] for row in ended.report["packages"]} == {"one", "two"}
-    assert ended.messages("keep-sources") == [
-        "the pattern '**/nowhere.py' of `keep_sources` selects nothing"
-    ]
+    assert ended.messages("keep-sources") == ["the pattern '**/nowhere.py' of `keep_sources` selects nothing"]
     program = "import one, two; print(one.x, two.y, one.__file__)"
     said = subprocess.run(
         [sys.executable, "-c", program],
