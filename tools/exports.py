@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from layerlock.audit.exports import parse_exports
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
 from layerlock.io.archives import unpack_deb
@@ -32,6 +33,8 @@ TRIPLETS = {"x86_64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "arm64": "ld-linux-aarch64.so.1"}
 RENAMED = {"libbz2.so.1.0": "libbz2.so.1"}
 """What Debian calls otherwise than Amazon Linux."""
+MOVED = ("libanl.so.1", "libdl.so.2", "libpthread.so.0", "libresolv.so.2", "librt.so.1", "libutil.so.1")
+"""What libraries glibc 2.34 has emptied, wholly or in part: it still finds what programs ask them for, in libc.so.6."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +42,11 @@ class System:
     """What a release of Amazon Linux is derived from, for one processor.
 
     `libraries` are listed, by the environment that their likenesses are taken from; `unlisted` are present, but of a
-    version that no environment has. `levels` is where symbol versions are cut, and `lost` is what the older library
-    has and the likeness no longer has: library -> version, symbols.
+    version that no environment has. `levels` is where symbol versions are cut.
+
+    The loader looks for a symbol in all libraries, and the checks of layers only in the one that a reference names. So
+    what has moved to libc.so.6 is listed with the library that had it too: `lost` (library -> version -> symbols), or
+    what the libraries of the environment `older` have of libc.so.6's symbols.
     """
 
     architecture: str
@@ -48,7 +54,8 @@ class System:
     unlisted: tuple[str, ...]
     levels: Mapping[str, str]
     header: str
-    lost: Mapping[str, tuple[str, tuple[str, ...]]]
+    lost: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    older: str = ""
 
 
 LIBRARIES_2 = (
@@ -76,6 +83,7 @@ What the libraries of Amazon Linux 2023 (x86_64) export, for checking layers aga
 Derived by guest/derive.py from libraries of Debian, cut at the levels of Amazon Linux 2023: of Debian 12 glibc (2.36, cut at 2.34), gcc's
 (12.2, cut at GLIBCXX_3.4.29, CXXABI_1.3.13 and GCC_7.0.0, as gcc 11 has them) and libffi (3.4.4, the same); of Debian 11 bzip2 1.0.8, xz 5.2.5
 and zlib 1.2.11, the same releases.
+What moved to libc.so.6 is listed with its former library too, as glibc 2.31 had it: the loader finds it for whoever asks that one.
 Certain: glibc's and libstdc++'s symbols with versions, which a later release never adds to an earlier version.
 Not certain: that Amazon Linux 2023 keeps the releases named as the same for as long as a runtime lives (they may grow, and then this list has too
 little), and what Amazon has added. libcrypt.so.1 and libnsl.so.1 are left out: there they are packages that a small system need not have.
@@ -91,15 +99,14 @@ SYSTEMS = {
         # What glibc 2.28 has there by its own list of symbols (libpthread.abilist of aarch64), and 2.31 in
         # libc.so.6 alone.
         lost={
-            "libpthread.so.0": (
-                "GLIBC_2.17",
-                (
+            "libpthread.so.0": {
+                "GLIBC_2.17": (
                     "__nanosleep", "__vfork", "__wait", "nanosleep", "pthread_attr_destroy",
                     "pthread_attr_getdetachstate", "pthread_attr_getinheritsched", "pthread_attr_getschedparam",
                     "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_attr_setinheritsched",
                     "pthread_attr_setschedparam", "pthread_equal", "pthread_self", "vfork", "wait", "waitpid",
-                ),
-            )
+                )
+            }
         },
     ),
     "amazonlinux2-x86_64": System(
@@ -109,7 +116,6 @@ SYSTEMS = {
         unlisted=UNLISTED_2,
         levels=LEVELS_2,
         header=HEADER_2.format(architecture="x86_64"),
-        lost={},
     ),
     "amazonlinux2023-x86_64": System(
         architecture="x86_64",
@@ -125,7 +131,7 @@ SYSTEMS = {
             "CXXABI": "1.3.13", "GCC": "7.0.0", "GLIBC": "2.34", "GLIBCXX": "3.4.29", "XZ": "5.2.5", "ZLIB": "1.2.11",
         },
         header=HEADER_2023,
-        lost={},
+        older="lambda-al2",
     ),
 }  # fmt: skip
 
@@ -153,19 +159,33 @@ def main() -> int:
 def derive(driver: Driver, name: str) -> str:
     """Give the text of a list, by its name."""
     system = SYSTEMS[name]
+    loader = {next(iter(system.libraries)): (LOADERS[system.architecture],)}
+    text = _cut(
+        driver, system, {place: (*loader.get(place, ()), *names) for place, names in system.libraries.items()}
+    )
+    lost = dict(system.lost)
+    if system.older:
+        was = parse_exports(_cut(driver, system, {system.older: MOVED}), name)
+        libc = parse_exports(text, name)["libc.so.6"].symbols
+        for library in MOVED:
+            lost[library] = {
+                version: tuple(symbol for symbol in was[library].symbols if version in libc.get(symbol, ()))
+                for version in sorted(was[library].versions)
+            }
+    return _with_lost(text, lost)
+
+
+def _cut(driver: Driver, system: System, libraries: Mapping[str, tuple[str, ...]]) -> str:
+    """Give the list of some libraries, by environment."""
     debian = {ours: theirs for theirs, ours in RENAMED.items()}
-    rows = []
     with tempfile.TemporaryDirectory(prefix="layerlock-") as scratch:
-        for number, (environment, libraries) in enumerate(system.libraries.items()):
+        rows = []
+        for environment, names in libraries.items():
             root = Path(scratch, environment)
             for deb in driver.repository.environment(environment).debs:
                 unpack_deb(driver.supplier.fetch(deb_pin(environment, deb)), root)
             folders = [root / top / TRIPLETS[system.architecture] for top in ("lib", "usr/lib")]
-            # The loader is of the same glibc as the libraries that come first.
-            for library in libraries if number else (LOADERS[system.architecture], *libraries):
-                rows.append({"name": library, "file": str(_find(debian.get(library, library), folders))})
-        out = Path(scratch, "out")
-        out.mkdir()
+            rows += [{"name": name, "file": str(_find(debian.get(name, name), folders))} for name in names]
         task = {
             "name": "exports",
             "header": system.header,
@@ -173,19 +193,19 @@ def derive(driver: Driver, name: str) -> str:
             "levels": system.levels,
             "renamed": RENAMED,
             "unlisted": system.unlisted,
-            "out": str(out),
+            "out": scratch,
         }
         Path(scratch, "task.json").write_text(json.dumps(task), encoding="utf-8")
         subprocess.run([sys.executable, str(DERIVE), str(Path(scratch, "task.json"))], check=True)
-        return _with_lost(Path(out, "exports").read_text(encoding="utf-8"), system)
+        return Path(scratch, "exports").read_text(encoding="utf-8")
 
 
-def _with_lost(text: str, system: System) -> str:
-    for library, (version, names) in system.lost.items():
+def _with_lost(text: str, lost: Mapping[str, Mapping[str, tuple[str, ...]]]) -> str:
+    for library, versions in lost.items():
         before, head, after = text.partition(f"\nlibrary {library}\n")
         needs, _, symbols = after.partition("\n")
-        note = "# moved to libc.so.6 since"
-        text = f"{before}{head}{needs}\n{note}\n{version} {' '.join(sorted(names))}\n{symbols}"
+        lines = [f"{version} {' '.join(sorted(names))}" for version, names in versions.items() if names]
+        text = "\n".join([f"{before}{head}{needs}", "# moved to libc.so.6 since", *lines, symbols])
     return text
 
 
