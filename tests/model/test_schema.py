@@ -13,7 +13,6 @@ import tomli
 from jsonschema import Draft202012Validator
 
 from layerlock.io.documents import read_table
-from layerlock.io.repository import Repository
 from layerlock.model.decode import DecodeError, decode
 from layerlock.model.schema import DOCUMENTS, schema
 from tools import reference
@@ -33,7 +32,8 @@ def documents(kind: str) -> Iterator[Path]:
             yield from (root / "recipes").glob(f"{kind}.toml")
         else:
             found = sorted((root / "recipes" / f"{kind}s").glob("*.toml"))
-            yield from (path for path in found if not path.name.endswith((".debs.toml", ".image.toml")))
+            pins = (".debs.toml", ".image.toml", ".wheels.toml")
+            yield from (path for path in found if not path.name.endswith(pins))
 
 
 def in_json(table: dict[str, Any]) -> Any:
@@ -67,13 +67,14 @@ def test_every_document_here_fits(kind: str) -> None:
     assert found or kind == "lock"
 
 
-def test_pinned_debian_packages_fit_their_environment() -> None:
-    repository = Repository(ROOT)
-    for name in repository.names("environments"):
-        path = ROOT / repository.recipe_file("environments", name)
-        pins = path.with_name(f"{name}.debs.toml")
-        table = read_table(path, path.name) | (read_table(pins, pins.name) if pins.is_file() else {})
-        assert problems("environment", table) == []
+@pytest.mark.parametrize(("kind", "form"), [("environment", "debs"), ("package", "wheels")])
+def test_pins_fit_their_recipe(kind: str, form: str) -> None:
+    pinned = sorted((ROOT / f"recipes/{kind}s").glob(f"*.{form}.toml"))
+    for pins in pinned:
+        recipe = pins.with_name(pins.name.replace(f".{form}", ""))
+        table = read_table(recipe, recipe.name) | read_table(pins, pins.name)
+        assert problems(kind, table) == []
+    assert pinned
 
 
 def whole(kind: str) -> dict[str, Any]:
