@@ -160,9 +160,6 @@ def test_one_of_many_is_on_the_disk_before_it_is_an_entry(
         if broken:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def fill(path: Path) -> None:
-        path.write_bytes(BODY)
-
     def add() -> None:
         match kind:
             case "tree":
