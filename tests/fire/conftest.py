@@ -52,7 +52,9 @@ def own(path: Path) -> None:
     """Give a file contents of its own, with neither its nor its folder's modes and times changed."""
     folder = path.parent.stat()
     path.parent.chmod(0o755)
-    shutil.copy2(path, path.with_name(f"{path.name}.own")).replace(path)
+    copy = path.with_name(f"{path.name}.own")
+    shutil.copy2(path, copy)
+    copy.replace(path)
     path.parent.chmod(folder.st_mode)
     os.utime(path.parent, ns=(folder.st_atime_ns, folder.st_mtime_ns))
 

@@ -147,32 +147,48 @@ def test_an_equal_tree_is_dropped(store: LocalStore) -> None:
     assert len(names(store.layout.trees)) == 1
 
 
-def test_one_of_many_trees_is_on_the_disk_before_it_is_an_entry(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["tree", "file", "record"])
+def test_one_of_many_is_on_the_disk_before_it_is_an_entry(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A fault of the disk and the moment of a sync cannot be had otherwise.
     broken = True
-    entries: list[list[str]] = []
+    entries: list[str] = []
 
-    def sync(path: Path) -> None:
-        entries.append(names(path / "trees"))
+    def sync(_: Path) -> None:
+        entries.extend(standing())
         if broken:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    def add() -> None:
+        match kind:
+            case "tree":
+                with store.scratch("one") as scratch:
+                    store.add_tree(make_tree(scratch), "numpy", many=True)
+            case "file":
+                store.add_file(SHA256, "thing", fill, many=True)
+            case _:
+                store.register(realisation("sha256-d6xi4mKdjkX2JFicDIv5niSzpyI0m/Hnm8GGAIU04kY="), many=True)
+
     monkeypatch.setattr("layerlock.io.groupsync.sync_file_system", sync)
-    store = LocalStore(store.root)
-    with (
-        pytest.raises(StoreError, match="could not store the tree of numpy"),
-        store.scratch("one") as scratch,
-    ):
-        store.add_tree(make_tree(scratch), "numpy", many=True)
-    assert names(store.layout.trees) == leftovers(store) == []
+    store = LocalStore(tmp_path / "store")
+    layout = store.layout
+
+    def standing() -> list[str]:
+        return [
+            n for f in (layout.trees, layout.files, layout.realisations, layout.planned) for n in names(f)
+        ]
+
+    with pytest.raises(StoreError, match="Input/output error"):
+        add()
+    assert standing() == leftovers(store) == []
     broken = False
-    with store.scratch("one") as scratch:
-        stored = store.add_tree(make_tree(scratch), "numpy", many=True)
-    assert entries == [[], []]
+    add()
+    assert entries == [], "something was an entry before it was synced"
+    assert len(standing()) == (2 if kind == "record" else 1)
+    assert leftovers(store) == []
+    store.settle()
     assert store.verify(silent) == ()
-    assert store.tree(stored.sri) == stored.path
 
 
 def test_a_tree_with_a_pipe_is_refused(store: LocalStore) -> None:

@@ -80,6 +80,8 @@ def substitute(
             else:
                 made[name] = result
         wave = [name for name in plan.planned if name in below - seen - wanted.done.keys()]
+    if made:
+        store.settle()
     return made
 
 
@@ -154,7 +156,7 @@ def _brought(entry: Entry, cache: Cache, wanted: Wanted, store: OutputStore, emi
             if bring_tree(cache.place, entry.output, entry.size, entry.name, store) is None:
                 return False
             emit(FetchFinished(name=entry.name, size=entry.size, seconds=time.monotonic() - started))
-        store.register(made)
+        store.register(made, many=True)
     return True
 
 

@@ -93,12 +93,15 @@ class LocalStore:
         filename: str,
         fill: Callable[[Path], None],
         waiting: Callable[[], None] | None = None,
+        *,
+        many: bool = False,
     ) -> Path:
         """Return the file with this sha256; if it is missing, `fill` writes it to the path that it is given.
 
         Of several that want the same file at once one fills and the others wait; they call `waiting` now and then.
-        `filename` is only for people to read; a file that is there already keeps its name. Raises HashMismatch, and
-        whatever `fill` or `waiting` raise; nothing is kept then.
+        `filename` is only for people to read; a file that is there already keeps its name. `many` says that others
+        come at the same time: they wait for the disk together (see `settle`). Raises HashMismatch, and whatever
+        `fill` or `waiting` raise; nothing is kept then.
         """
         name = entry_name(sha256, filename)
         keep = Keep(files=frozenset({sha256}))
@@ -117,10 +120,14 @@ class LocalStore:
                         raise HashMismatch(f"{filename} has sha256 {actual}; pinned is {sha256}")
                     temporary.chmod(0o444)
                     os.utime(temporary, ns=_TIMES)
-                    fsync_file(temporary)
+                    if many:
+                        self._sync()
+                    else:
+                        fsync_file(temporary)
                     with self._adding(keep):
                         temporary.rename(self.layout.files / name)
-                        fsync_directory(self.layout.files)
+                        if not many:
+                            fsync_directory(self.layout.files)
         return self.layout.files / name
 
     def tree(self, sri: str) -> Path | None:
@@ -151,7 +158,7 @@ class LocalStore:
     def add_tree(self, path: Path, name: str, expected: str = "", *, many: bool = False) -> StoredTree:
         """Move the directory `path`, which stands inside a scratch, into the store; normalised and hashed.
 
-        `many` says that others come at the same time: what they wait for is one sync of the whole file system.
+        `many` says that others come at the same time: they wait for the disk together (see `settle`).
         If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets, and
         HashMismatch where the tree is not the `expected` one (SRI); nothing is kept then.
         """
@@ -178,7 +185,8 @@ class LocalStore:
                     path.chmod(0o755)  # a directory that its owner may not write cannot change its parent
                     path.rename(final)
                     _seal(final)
-                    fsync_directory(self.layout.trees)
+                    if not many:
+                        fsync_directory(self.layout.trees)
         return StoredTree(sri=digest.sri, path=final, size=digest.size)
 
     def realisation(self, resolved: str) -> Realisation | None:
@@ -189,16 +197,35 @@ class LocalStore:
         """Return the last build with this planned hash; its tree may have been collected since."""
         return read_realisation(self.layout.planned / f"{require_hex(planned)}.json")
 
-    def register(self, realisation: Realisation) -> None:
-        """Remember what came of a build; of two with the same hash the later one counts."""
+    def register(self, realisation: Realisation, *, many: bool = False) -> None:
+        """Remember what came of a build; of two with the same hash the later one counts. `many` is as elsewhere."""
         data = encode_realisation(realisation)
         resolved, planned = require_hex(realisation.resolved), require_hex(realisation.planned)
         keep = Keep(realisations=frozenset({resolved}), trees=frozenset({realisation.output}))
+        places = (self.layout.realisations / f"{resolved}.json", self.layout.planned / f"{planned}.json")
         with storing(f"register {realisation.name}"):
             self._make()
-            with self._adding(keep):
-                write_bytes(self.layout.realisations / f"{resolved}.json", data, by_way_of=self.layout.tmp)
-                write_bytes(self.layout.planned / f"{planned}.json", data, by_way_of=self.layout.tmp)
+            if not many:
+                with self._adding(keep):
+                    for place in places:
+                        write_bytes(place, data, by_way_of=self.layout.tmp)
+                return
+            with self.scratch("record") as folder:
+                for place in places:
+                    (folder / place.parent.name).write_bytes(data)
+                    (folder / place.parent.name).chmod(0o644)
+                self._sync()
+                with self._adding(keep):
+                    for place in places:
+                        (folder / place.parent.name).rename(place)
+
+    def settle(self) -> None:
+        """Bring to the disk that those are entries which were added as some of many.
+
+        Until then a machine that stops may have lost entries, but never has half of one.
+        """
+        with storing("bring the store to the disk"):
+            self._sync()
 
     @contextmanager
     def alone(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PIECE: Final = 1 << 20
-_SOURCES_AT_ONCE: Final = 4
-"""Sources that are fetched at once beside the outputs, which come as `substitute` says."""
+_SOURCES_AT_ONCE: Final = 16
+"""Sources that are fetched at once beside the outputs, which come as `substitute` says; most are small, and those that
+come together wait for the disk together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +126,7 @@ def pull_closure(driver: Driver, name: str) -> Pulled:
         brought: list[Path | None] = []
         # Side by side: while trees wait for the disk, sources come.
         together((outputs, lambda: brought.extend(together(works, most=_SOURCES_AT_ONCE))), most=2)
+        driver.store.settle()
     return Pulled(
         outputs=tuple(made),
         sources=tuple(pin.key for pin, path in zip(pins, brought, strict=True) if path is not None),
