@@ -150,6 +150,8 @@ class SmokeFailed(LayerlockError):
     """A layer was made, but does not work in a Lambda-like root."""
 
     exit_code = 20
+    late = False
+    """Whether a test took longer than it may, for which a busy machine can be to blame."""
 
 
 class LayerCheckFailed(LayerlockError):

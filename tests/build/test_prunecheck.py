@@ -209,3 +209,17 @@ def test_tests_that_there_are_not(pruned: Bench) -> None:
 def _without_smoke(text: str) -> str:
     head, _, tail = text.partition("[[unused]]")
     return head + tail[tail.index("[[prune]]") :]
+
+
+def test_a_test_that_took_too_long_accuses_no_rule(pruned: Bench) -> None:
+    """A machine may have been busy: without `spare` the test goes on for ever, and that is not how the layer fails."""
+    (pruned.folder / "recipes/smoke/modules.py").write_text(
+        "import tiny_always\ntry:\n    import tiny_spare\nexcept ImportError:\n    while True:\n        pass\n"
+    )
+    pruned.edit(
+        "recipes/layers/tiny-pruned.toml",
+        lambda text: text.replace('file = "smoke/modules.py"', 'file = "smoke/modules.py"\ntime = "3 s"'),
+    )
+    prune(pruned, PTH, ("spare", ["**/tiny_spare.py"]), ("always", ["**/tiny_always.py"]))
+    checked = check_pruning(pruned.driver(), "tiny-pruned", ("modules",))
+    assert found(checked) == [(("always",), ("**/tiny_always.py",))]

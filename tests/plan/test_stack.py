@@ -10,8 +10,10 @@ import pytest
 from layerlock.errors import InvalidRecipe, LayerlockError, LayersOverlap
 from layerlock.io.repository import Repository
 from layerlock.model.derivation import GuestRun
-from layerlock.plan.resolve import Plan, closure_of_layer
+from layerlock.plan.layers import OLDER_PYTHON
+from layerlock.plan.resolve import Plan, closure_of_layer, plan_layer
 from layerlock.plan.stack import beneath
+from tests.plan.conftest import CODE, pins_of
 from tests.plan.test_goldens import change, planned
 
 
@@ -35,6 +37,27 @@ def another(folder: Path, name: str, **keys: str) -> None:
     start = lines.index("[layer]") + 1
     lines[start:start] = [f"{key} = {value}" for key, value in keys.items()]
     (folder / f"recipes/layers/{name}.toml").write_text("\n".join(lines))
+
+
+def test_bytecode_for_an_older_python_is_assembled_apart(folder: Path) -> None:
+    """And only that; guest code of a past revision, which lacks the script, is planned as it was."""
+    change(folder, "layers/lower.toml", "loaded_before =", 'bytecode = "unchecked-hash"\nloaded_before =')
+    entries = {}
+    for name, code in (("now", CODE), ("then", {k: v for k, v in CODE.items() if k != OLDER_PYTHON})):
+        repository = Repository(folder)
+        pins = pins_of(closure_of_layer(repository, "upper"), repository)
+        plan = plan_layer(repository, "upper", code, pins)
+        for layer in ("lower", "upper"):
+            action = plan[f"layer-{layer}-tree"].action
+            assert isinstance(action, GuestRun)
+            assert {file.name for file in action.guest} >= {action.entry, "bytecode.py"}
+            entries[name, layer] = action.entry
+    assert entries == {
+        ("now", "lower"): "older_python.py",
+        ("now", "upper"): "assemble.py",
+        ("then", "lower"): "assemble.py",
+        ("then", "upper"): "assemble.py",
+    }
 
 
 def test_a_layer_sees_what_stands_beneath_it(recipes: Repository) -> None:

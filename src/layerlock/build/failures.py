@@ -46,6 +46,8 @@ _REPORTED: Mapping[str, type[LayerlockError]] = {
 _REPORT_CAP = 4 << 20
 _FOREIGN = "Unable to recognise the format of the input file"
 """What binutils say of an object of a processor that they do not know. Stripping comes before objects are judged."""
+_LATE = " took longer than "
+"""What `guest/smoke.py` says of a test that it ended."""
 
 
 def failure(
@@ -100,6 +102,8 @@ def failure(
         error = reported.kind(f"{name}: {reported.message}", hint=reported.hint or where)
         if isinstance(error, AbiViolation):
             error.file = reported.file
+        if isinstance(error, SmokeFailed):
+            error.late = _LATE in reported.message
         return error
     ended = f"signal {outcome.signal}" if outcome.signal is not None else f"status {outcome.status}"
     what = reported.message if reported is not None else f"it ended with {ended}"

@@ -35,7 +35,6 @@ SMOKE = "/layerlock/smoke"
 STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
-
 OLDER_PYTHON = "older_python.py"
 """What assembles where bytecode is for a Python before 3.11, whose marshal does not write the same bytes every time."""
 
@@ -111,7 +110,7 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         recipes,
         code,
         name=tree_name(recipe.name),
-        entry=_assembler(recipe, runtime),
+        entry=_assembler(recipe, runtime, code),
         task=task,
         inputs=(
             Input(name=python.name, mount=python.mount),
@@ -127,9 +126,10 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     )
 
 
-def _assembler(recipe: LayerRecipe, runtime: RuntimeRecipe) -> str:
+def _assembler(recipe: LayerRecipe, runtime: RuntimeRecipe, code: GuestCode) -> str:
+    """Name the script that assembles a layer; the guest code of past revisions has none for older Pythons."""
     version = tuple(int(part) for part in runtime.runtime.python.split("."))
-    if recipe.layer.bytecode != "none" and version < (3, 11):
+    if recipe.layer.bytecode != "none" and version < (3, 11) and OLDER_PYTHON in code:
         return OLDER_PYTHON
     return "sourceless.py" if recipe.layer.bytecode == "sourceless" else "assemble.py"
 

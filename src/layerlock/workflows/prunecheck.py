@@ -72,6 +72,7 @@ def check_pruning(driver: Driver, layer: str, tests: Collection[str] = ()) -> Pr
     Raises:
         UsageError: the layer has no smoke tests, or none of a name.
         StaleLock: the recipes do not fit the lock.
+        SmokeFailed: without any rule a test takes too long, which is not how the layer fails with them.
         LayerlockError: something else than the layer failed: a fetch, a package's build, a limit.
     """
     recipe = _with_tests(driver, driver.repository.layer(layer), tests)
@@ -92,10 +93,12 @@ def check_pruning(driver: Driver, layer: str, tests: Collection[str] = ()) -> Pr
             )
             nothing = search.attempt(_rules(recipe, base))
         if nothing is not None:
+            if not _alike(nothing, failure):
+                raise nothing
             return search.result(failure, base=base)
 
         def fails(some: tuple[str, ...]) -> bool:
-            return isinstance(search.attempt(_rules(recipe, (*base, *some))), type(failure))
+            return _alike(search.attempt(_rules(recipe, (*base, *some))), failure)
 
         doubted = tuple(name for name in everything if name not in base)
         groups = causes(doubted, fails)
@@ -116,7 +119,7 @@ def _guilty(search: _Search, recipe: LayerRecipe, base: tuple[str, ...], group: 
 
     def fails(some: tuple[str, ...]) -> bool:
         rules = (*_rules(recipe, base), *(_single(recipe, patterns, name) for name in some))
-        return isinstance(search.attempt(rules), type(failure))
+        return _alike(search.attempt(rules), failure)
 
     found = causes(tuple(patterns), fails) if len(patterns) > len(group) else (tuple(patterns),)
     return Guilty(
@@ -124,6 +127,12 @@ def _guilty(search: _Search, recipe: LayerRecipe, base: tuple[str, ...], group: 
         patterns=tuple(patterns[name] for some in found for name in some),
         failure=failure,
     )
+
+
+def _alike(found: LayerlockError | None, failure: LayerlockError) -> bool:
+    """Say whether a variant fails as the layer does: a test that a busy machine slowed down tells nothing of others."""
+    late = isinstance(failure, SmokeFailed) and failure.late
+    return isinstance(found, type(failure)) and (isinstance(found, SmokeFailed) and found.late) == late
 
 
 def _single(recipe: LayerRecipe, patterns: Mapping[str, str], name: str) -> PruneRule:
