@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building, add_caching
+from layerlock.cli.arguments import add_building, add_caching, add_cluster, positive
 from layerlock.cli.help import Help
 from layerlock.cli.targets import check_target, is_layer
 from layerlock.errors import UsageError
@@ -43,12 +43,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_building(parser)
     add_caching(parser)
+    add_cluster(parser)
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="leave the build to the cluster; `layerlock attach` comes back to it",
+    )
+    parser.add_argument(
+        "--verify",
+        type=positive,
+        metavar="N",
+        help="have N workers of the cluster build everything, and compare",
+    )
 
 
 def run(call: Call) -> int:
     """Build every target, one after the other; what has nothing to do is told without even loading what builds."""
     if call.timeline is None:
-        standing = [_standing(call, name) for name in call.options.names]
+        standing = [None if call.settings.cluster else _standing(call, name) for name in call.options.names]
         if all(standing):
             for built in filter(None, standing):
                 _warn(call, built)
@@ -66,7 +78,9 @@ def build_all(call: Call) -> None:
     for name in call.options.names:
         check_target(call.repository, name)
     for name in call.options.names:
-        if is_layer(call.repository, name):
+        if call.settings.cluster is not None and call.settings.cluster.detach:
+            leave(call, name)
+        elif is_layer(call.repository, name):
             build_layer(call, name)
         else:
             build_package(call, name)
@@ -119,6 +133,22 @@ def _warn(call: Call, built: LayerBuilt) -> None:
         with call.listening() as emit:
             for message in built.warnings:
                 emit(Warned(name=built.layer, message=message))
+
+
+def leave(call: Call, name: str) -> None:
+    """Leave a build to a cluster, and say how to come back to it."""
+    from layerlock.cluster.submission import Detached  # noqa: PLC0415 - as above
+    from layerlock.workflows import building  # noqa: PLC0415 - as above
+
+    try:
+        with call.driver() as driver:
+            if is_layer(call.repository, name):
+                building.build_layer(driver, name, out_folder(call))
+            else:
+                building.build_package(driver, name)
+    except Detached as left:
+        text = f"{name} is left to the cluster; come back to it with: layerlock attach {name}"
+        call.result(text, {"name": name, "run": left.run})
 
 
 def build_package(call: Call, name: str) -> None:

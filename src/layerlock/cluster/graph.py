@@ -59,7 +59,7 @@ def submit(client: Client, nodes: Iterable[Node], run: Run) -> dict[str, Future[
     layer = MaterializedLayer(tasks, annotations=annotations)
     graph = HighLevelGraph({_LAYER: layer}, {_LAYER: set()})
     keys = list(by_key)
-    futures: list[Future] = client.get(graph, keys, sync=False)
+    futures: list[Future[Any]] = client.get(graph, keys, sync=False)
     return dict(zip(keys, futures, strict=True))
 
 

@@ -98,6 +98,11 @@ class Repository:
         found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
         return tuple(sorted(name for name in found if not name.endswith(PINS.get(kind, ()))))
 
+    def snapshots(self) -> tuple[str, ...]:
+        """Give the moments of Debian's archive that environments are of, the latest first."""
+        moments = {self.environment(name).environment.snapshot for name in self.names("environments")}
+        return tuple(sorted((moment for moment in moments if moment), reverse=True))
+
     def recipe_file(self, kind: str, name: str) -> str:
         """Give a recipe's place from the top of the repository; a function's may be asked for as a layer's."""
         if kind == "layers" and name in self.names("functions"):

@@ -251,11 +251,13 @@ def realise_targets(
     confirmed: bool = False,
     complete: Callable[[], Mapping[str, LockedSource]] | None = None,
 ) -> Mapping[str, Realisation]:
-    """Realise targets: out of the store, else out of a cache, else by building.
+    """Realise targets: out of the store, else out of a cache, else by building; by a cluster where there is one.
 
     Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
     gives only what the lock records. `complete` gives all pins where `pins` lacks some, once something has to be built.
     """
+    if driver.cluster is not None:
+        return driver.cluster.realise(driver, plan, targets, complete() if complete else pins, outputs)
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
     driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))

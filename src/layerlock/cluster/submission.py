@@ -1,0 +1,442 @@
+"""The submitting side: hands a plan over, tells what happens, and judges every result.
+
+Dask retries what its workers lost. What it cannot know is judged here: a result that does not count is asked for once
+more, from another worker, under another key. The graph is then handed over again; what stands is not done twice.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from layerlock.cache.entry import Entry
+from layerlock.cache.keys import Trust
+from layerlock.cluster.compose import Composer, Materials, Task
+from layerlock.cluster.dask import METADATA, NAME, RUNS, unreachable, versions
+from layerlock.cluster.graph import submit
+from layerlock.cluster.judge import judge
+from layerlock.cluster.orders import TOPIC, Facts, Made, topic
+from layerlock.cluster.survey import Fit, Member, survey
+from layerlock.cluster.wire import decode_event
+from layerlock.errors import KillsWorkers, LayerlockError, NoScheduler, NotReproducible, NoWorker
+from layerlock.events import (
+    BuildFailedEvent,
+    BuildFinished,
+    BuildReused,
+    BuildStarted,
+    Event,
+    Listener,
+    Noted,
+    Warned,
+)
+from layerlock.plan.resolve import Plan
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+DEATHS: Final = 3
+"""Workers that may die with a build."""
+_LOST: Final = 20.0
+"""Seconds for which a scheduler may be gone."""
+_MOST_TRIES: Final = 6
+"""Times that a derivation is asked for anew, whatever the reasons."""
+
+
+class Detached(Exception):
+    """The plan was handed over, and goes on without us under the name `run`."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A plan to be realised by others.
+
+    `targets` are what is wanted of it, `recorded` the lock's outputs by name, `seen` says which marks of workers are
+    in one of our caches, `log` gives the place of a build's log here.
+    """
+
+    materials: Materials
+    targets: tuple[str, ...]
+    recorded: Mapping[str, str]
+    trust: Trust
+    seen: Callable[[Collection[str]], Collection[str]]
+    log: Callable[[str], Path]
+    emit: Listener
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        return self.materials.plan
+
+
+@dataclass(slots=True)
+class Submission:
+    """One plan in the hands of a cluster. Everything but the callbacks of Dask happens in the calling thread."""
+
+    client: Client
+    address: str
+    request: Request
+    composer: Composer
+    needed: frozenset[str]
+    fit: Fit = field(default_factory=lambda: Fit(workers=(), trusted=(), whole=True))
+    tries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    wrong: dict[str, list[Made]] = field(default_factory=lambda: defaultdict(list))
+    barred: set[str] = field(default_factory=set)
+    accepted: dict[str, Entry] = field(default_factory=dict)
+    copies: dict[str, dict[int, Made]] = field(default_factory=lambda: defaultdict(dict))
+    futures: dict[str, Future[Any]] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    happened: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
+
+    def look(self) -> None:
+        """Look at who is there, before anything is handed over.
+
+        Raises:
+            VersionMismatch, NoWorker, UntrustedResult: see `survey`.
+        """
+        members = members_of(self.client)
+        unrecorded = self.needed - self.request.recorded.keys()
+        request = self.request
+        self.fit = survey(members, versions(), request.seen, request.trust.keys, unrecorded, request.emit)
+        copies = self.request.materials.copies
+        if copies > 1 and len(self.fit.workers) < copies:
+            raise NoWorker(
+                f"to build everything {copies} times takes {copies} workers, and {len(self.fit.workers)} can do it",
+                hint="start more workers, or do without --verify",
+            )
+        self._warn_of_memory(members)
+
+    def hand_over(self) -> None:
+        """Hand the graph over, or what has changed of it; what others have asked for already is shared with them."""
+        nodes, self.tasks = self.composer.nodes(self.tries, self._allowed)
+        from layerlock.cluster.worker import carry_out  # noqa: PLC0415 - dask is optional
+
+        before = self.futures
+        self.futures = submit(self.client, nodes, carry_out)
+        del before  # released only now, so that what stands is not forgotten in between
+        for key in self.tasks:
+            self.futures[key].add_done_callback(partial(self._done, key))
+
+    def listen(self, *, replay: bool) -> None:
+        """Hear of everything that happens to the plan; with `replay` also of what has happened."""
+        plan = self.request.plan
+        topics = {topic(name, plan.planned[name]): name for name in plan.planned if name in self.needed}
+        for each in (TOPIC, *topics):
+            self.client.subscribe_topic(each, partial(self._heard, topics.get(each, "")))
+        if replay:
+            for each, messages in self._history(topics).items():
+                for message in messages:
+                    self._tell(topics[each], message)
+
+    def leave(self, run: str, about: Mapping[str, Any]) -> None:
+        """Let the plan go on without us; `about` is for who comes back to it.
+
+        Raises:
+            Detached: always.
+        """
+        self.client.publish_dataset(list(self.futures.values()), name=run, override=True)
+        self.client.set_metadata([METADATA, RUNS, run], dict(about))
+        raise Detached(run)
+
+    def finish(self) -> dict[str, Entry]:
+        """Wait for every result and judge it; give the entries that count, by name.
+
+        Raises:
+            LayerlockError: something failed for good.
+        """
+        lost: float | None = None
+        while len(self.accepted) < len(self.needed):
+            batch = self._batch()
+            if batch:
+                lost = None
+                self._take(batch)
+                continue
+            if self.client.status == "running" and not any(
+                one.status == "lost" for one in self.futures.values()
+            ):
+                lost = None
+                continue
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > _LOST or self.client.status == "closed":
+                raise NoScheduler(
+                    f"the scheduler at {self.address} went away",
+                    hint="what was finished is in the cache; build again when it is back",
+                )
+            if self.client.status == "running":
+                self.hand_over()
+        return self.accepted
+
+    def _batch(self) -> list[str]:
+        """Give the keys of tasks that have ended; tell of events meanwhile."""
+        ended: list[str] = []
+        try:
+            what, about = self.happened.get(timeout=1.0)
+            while True:
+                if what == "event":
+                    self._tell(*about)
+                elif about in self.tasks and self.tasks[about].name not in self.accepted:
+                    ended.append(about)
+                what, about = self.happened.get_nowait()
+        except queue.Empty:
+            return list(dict.fromkeys(ended))
+
+    def _take(self, keys: list[str]) -> None:
+        """Take in what has ended, inputs before what was made from them."""
+        futures = {key: self.futures[key] for key in keys}
+        good = [key for key, future in futures.items() if future.status == "finished"]
+        for key, made in zip(good, self.client.gather([futures[key] for key in good]), strict=True):
+            task = self.tasks[key]
+            if isinstance(made, Made):
+                self.copies[task.name][task.copy] = made
+        again = self._judge_all()
+        if not again:
+            failed = [key for key, future in futures.items() if future.status in ("error", "cancelled")]
+            # One at a time: what needs the first one that failed has failed with it.
+            again = any(self._failed(self.tasks[key].name, futures[key]) for key in failed)
+        if again:
+            self._forget_unjudged()
+            self.hand_over()
+
+    def _judge_all(self) -> bool:
+        """Judge what can be judged; say whether something has to be done anew."""
+        for derivation in self.request.plan.derivations:
+            name = derivation.name
+            made = self.copies.get(name)
+            if name in self.accepted or not made:
+                continue
+            if not all(one.name in self.accepted for one in derivation.inputs):
+                continue
+            if len(made) == self.request.materials.copies and self._judge(name, list(made.values())):
+                return True
+        return False
+
+    def _judge(self, name: str, made: list[Made]) -> bool:
+        derivation = self.request.plan[name]
+        inputs = {one.name: self.accepted[one.name].output for one in derivation.inputs}
+        planned, recorded = self.request.plan.planned[name], self.request.recorded.get(name)
+        first = made[0]
+        for other in made[1:]:
+            if other.entry.output != first.entry.output:
+                raise NotReproducible(
+                    f"{name} is {first.entry.output} on {first.called} and {other.entry.output} on {other.called}"
+                    + (f"; the lock records {recorded}" if recorded else ""),
+                    hint="the build depends on something that is not pinned: `layerlock check` finds out on what",
+                )
+        for one in made:
+            error = judge(one.entry, derivation, planned, inputs, recorded, self.request.trust, one.called)
+            if error is not None:
+                self._refuse(name, one, error)
+                return True
+        self.accepted[name] = first.entry
+        self._keep_log(planned, first)
+        self.request.emit(
+            Noted(name=name, message=f"{first.entry.output} from {' and '.join(one.called for one in made)}")
+        )
+        return False
+
+    def _refuse(self, name: str, made: Made, error: LayerlockError) -> None:
+        """Have somebody else do what does not count, or give up.
+
+        Raises:
+            LayerlockError: nobody else is there, or somebody else said the same.
+        """
+        earlier = self.wrong[name]
+        if any(one.entry.output == made.entry.output for one in earlier):
+            error.message += f"; {' and '.join(one.called for one in earlier)} made the same of it"
+            raise error
+        earlier.append(made)
+        self.barred.add(made.worker)
+        others = {one.address for one in members_of(self.client)} - self.barred
+        if not others or self.tries[name] >= _MOST_TRIES:
+            raise error
+        self.tries[name] += 1
+        message = (
+            f"{error.message}; another worker builds it, and {made.called} gets no more work of this plan"
+        )
+        self.request.emit(Warned(name=name, message=message))
+
+    def _failed(self, name: str, future: Future[Any]) -> bool:
+        """Look at a task that failed; True where it is to be done anew.
+
+        Raises:
+            LayerlockError: it failed for good.
+        """
+        from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError  # noqa: PLC0415 - optional
+
+        if future.status == "cancelled":
+            return self._anew(name, "it was cancelled by the scheduler")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            return self._killed(self._named(str(error.task), name))
+        if isinstance(error, NoValidWorkerError | NoWorkerError):
+            raise self._nobody(self._named(str(error.task), name))
+        if isinstance(error, LayerlockError):
+            raise error
+        raise LayerlockError(
+            f"the build of {name} ended with {type(error).__name__}: {error}",
+            hint="this is a defect of layerlock or of the cluster's set-up",
+        )
+
+    def _named(self, key: str, name: str) -> str:
+        task = self.tasks.get(key)
+        return task.name if task is not None else name
+
+    def _killed(self, name: str) -> bool:
+        """Find out whether a build killed its workers, or only waited on them while others did.
+
+        Dask holds a worker's death against everything that was given to it.
+        """
+        here = {one.address for one in members_of(self.client)}
+        where = topic(name, self.request.plan.planned[name])
+        begun = {
+            str(message["worker"]): str(message.get("called"))
+            for message in self._history({where: name})[where]
+            if "begun" in message
+        }
+        dead = [called for worker, called in begun.items() if worker not in here]
+        if len(dead) >= DEATHS or self.tries[name] >= DEATHS:
+            raise KillsWorkers(
+                f"{name} was being built on {', '.join(dead) or 'several workers'} when they died; it is given up",
+                hint="look at those machines' memory and disk, and at the derivation's limits in its recipe",
+            )
+        return self._anew(name, "its workers died, though not while they built it")
+
+    def _anew(self, name: str, why: str) -> bool:
+        self.tries[name] += 1
+        if self.tries[name] > _MOST_TRIES:
+            raise NoWorker(f"{name} was given to workers {_MOST_TRIES} times in vain: {why}")
+        self.request.emit(Warned(name=name, message=f"{why}; it is handed over anew"))
+        return True
+
+    def _nobody(self, name: str) -> NoWorker:
+        derivation = self.request.plan[name]
+        members = members_of(self.client)
+        memory = max((one.resources.get("memory", 0.0) for one in members), default=0.0)
+        there = (
+            f"{len(members)} are there, the largest with {int(memory) >> 20} MiB of memory"
+            if members
+            else "none is there"
+        )
+        return NoWorker(
+            f"no worker can build {name}: it takes {derivation.system} and {derivation.needs.memory >> 20} MiB of "
+            f"memory; {there}",
+            hint="start a worker that offers it: layerlock worker ADDRESS --memory SIZE; workers that left said why",
+        )
+
+    def _forget_unjudged(self) -> None:
+        """Drop results that were not judged: they may stem from one that does not count."""
+        for name in list(self.copies):
+            if name not in self.accepted:
+                del self.copies[name]
+
+    def _allowed(self, name: str, copy: int) -> tuple[str, ...]:
+        """Give the workers that may build a copy of a derivation; none where all may."""
+        copies = self.request.materials.copies
+        recorded = name in self.request.recorded
+        workers = self.fit.workers if recorded else self.fit.trusted
+        if copies > 1:
+            return tuple(one for one in workers if one not in self.barred)[copy::copies]
+        if self.barred:
+            there = {one.address for one in members_of(self.client)} if self.fit.whole else set(workers)
+            return tuple(sorted(there - self.barred))
+        if self.fit.whole and (recorded or len(self.fit.trusted) == len(self.fit.workers)):
+            return ()
+        return workers
+
+    def _warn_of_memory(self, members: Collection[Member]) -> None:
+        most = max((one.resources.get("memory", 0.0) for one in members), default=None)
+        for derivation in self.request.plan.derivations:
+            if most is not None and derivation.name in self.needed and derivation.needs.memory > most:
+                self.request.emit(
+                    Warned(
+                        name=derivation.name,
+                        message=f"it takes {derivation.needs.memory >> 20} MiB of memory, more than any worker offers; "
+                        "it waits for one that does",
+                    )
+                )
+
+    def _keep_log(self, planned: str, made: Made) -> None:
+        if made.log:
+            with suppress(OSError, zlib.error):
+                self.request.log(planned).write_bytes(zlib.decompress(made.log))
+
+    def _history(self, topics: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
+        """Give what was told under some topics."""
+
+        async def ask() -> dict[str, list[Mapping[str, Any]]]:
+            scheduler: Any = self.client.scheduler
+            return {each: [one for _, one in await scheduler.events(topic=each)] for each in topics}
+
+        found: dict[str, list[Mapping[str, Any]]] = self.client.sync(ask)
+        return found
+
+    def _heard(self, name: str, event: tuple[float, Mapping[str, Any]]) -> None:
+        self.happened.put(("event", (name, event[1])))
+
+    def _done(self, key: str, future: Future[Any]) -> None:
+        del future
+        self.happened.put(("ended", key))
+
+    def _tell(self, name: str, message: Mapping[str, Any]) -> None:
+        event = decode_event(message)
+        if event is None:
+            if "begun" in message:
+                self.request.emit(Noted(name=name, message=f"on {message.get('called')}"))
+            return
+        self.request.emit(self._here(event))
+
+    def _here(self, event: Event) -> Event:
+        """Name this machine's copy of a log where a worker names its own."""
+        match event:
+            case BuildStarted() | BuildFailedEvent():
+                planned = self.request.plan.planned.get(event.name)
+                return replace(event, log=str(self.request.log(planned))) if planned is not None else event
+            case BuildFinished() | BuildReused():
+                return event
+        return event
+
+
+def members_of(client: Client) -> list[Member]:
+    """Give the workers that a scheduler knows."""
+    workers: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
+    found = []
+    for address, about in workers.items():
+        told = about.get(NAME)
+        facts = None
+        if isinstance(told, dict):
+            with suppress(TypeError):
+                facts = Facts(**told)
+        found.append(
+            Member(
+                address=address,
+                called=str(about.get("name", address)),
+                resources=about.get("resources") or {},
+                facts=facts,
+            )
+        )
+    return found
+
+
+def connect(address: str, secure: Any) -> Client:
+    """Give a client of a scheduler that was seen to answer.
+
+    Raises:
+        NoScheduler: it does not answer any more.
+    """
+    from distributed import Client  # noqa: PLC0415 - dask is optional
+
+    try:
+        return Client(address, security=secure, timeout=10, name="layerlock", set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise unreachable(address, error) from error

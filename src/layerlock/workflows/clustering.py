@@ -1,0 +1,254 @@
+"""Having a cluster realise a plan: what it takes from this machine's repository, and what comes back into the store."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import platform
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from layerlock.build.known import known
+from layerlock.cache.bring import BAD, Cache, bring_tree, said
+from layerlock.cache.entry import Entry, file_key
+from layerlock.cache.place import Unreachable
+from layerlock.errors import BadCache, UsageError
+from layerlock.events import FetchFinished, FetchStarted, PlanMade, Warned
+from layerlock.model.derivation import Realisation
+from layerlock.model.digest import digest
+from layerlock.model.lock import LockedPath, LockedSource
+from layerlock.plan.resolve import Plan
+from layerlock.workflows import keeping
+from layerlock.workflows.driver import Driver
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+
+    from layerlock.cluster.certificates import Certificates
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """A cluster by the address of its scheduler, and how it is asked: see `cli.settings.ClusterSettings`."""
+
+    address: str
+    certificates: Certificates | None
+    kind: str
+    copies: int = 1
+    detach: bool = False
+    attach: bool = False
+
+    def realise(
+        self,
+        driver: Driver,
+        plan: Plan,
+        targets: tuple[str, ...],
+        pins: Mapping[str, LockedSource],
+        recorded: Mapping[str, str],
+    ) -> Mapping[str, Realisation]:
+        """Have targets realised, and bring their outputs into the store; what is there already is not asked for.
+
+        Raises:
+            LayerlockError: nobody is there to do it, it failed, or what came does not count.
+            Detached: it goes on without us.
+        """
+        made = known(plan, driver.store, recorded)
+        driver.store.hold(keeping.outputs(made.values()))
+        if self.copies == 1 and not self.attach and all(name in made for name in targets):
+            return made
+        caches = _caches(driver)
+        needed = plan.needed_for(targets)
+        with self.client() as client:
+            entries = self._entries(client, driver, plan, targets, needed, pins, recorded, caches)
+        for name in targets:
+            if name not in made or self.copies > 1:
+                made[name] = _bring(entries[name], caches, driver)
+        return made
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Lend a client of the scheduler.
+
+        Raises:
+            NoScheduler, InsecureCluster, VersionMismatch: there is none that can be used.
+        """
+        from layerlock.cluster.dask import ask_scheduler, need_dask, security  # noqa: PLC0415 - optional
+
+        need_dask()
+        import asyncio  # noqa: PLC0415 - for clusters alone
+
+        from layerlock.cluster.submission import connect  # noqa: PLC0415 - as above
+
+        secure = security(self.certificates)
+        asyncio.run(ask_scheduler(self.address, secure))
+        client = connect(self.address, secure)
+        try:
+            yield client
+        finally:
+            with suppress(TimeoutError, OSError):
+                client.close(timeout=5)
+
+    def _entries(
+        self,
+        client: Client,
+        driver: Driver,
+        plan: Plan,
+        targets: tuple[str, ...],
+        needed: frozenset[str],
+        pins: Mapping[str, LockedSource],
+        recorded: Mapping[str, str],
+        caches: tuple[Cache, ...],
+    ) -> Mapping[str, Entry]:
+        from layerlock.cluster.compose import Composer, Materials  # noqa: PLC0415 - as above
+        from layerlock.cluster.submission import Request, Submission  # noqa: PLC0415 - as above
+
+        trust = caches[0].trust
+
+        def folder(pin: LockedPath) -> Path:
+            return driver.supplier.fetch(pin)
+
+        materials = Materials(
+            plan=plan,
+            pins=pins,
+            repository=driver.repository.root,
+            guest=driver.guest,
+            folder=folder,
+            keys=trust.keys,
+            snapshots=driver.repository.snapshots(),
+            kind=self.kind,
+            priorities=_priorities(plan, needed),
+            copies=self.copies,
+        )
+        request = Request(
+            materials=materials,
+            targets=targets,
+            recorded=recorded,
+            trust=trust,
+            seen=lambda marks: _seen(marks, caches, driver),
+            log=driver.store.log_path,
+            emit=driver.emit,
+        )
+        submission = Submission(
+            client=client,
+            address=self.address,
+            request=request,
+            composer=Composer(materials, needed),
+            needed=needed,
+        )
+        run = run_name(plan, targets)
+        runs = runs_of(client)
+        if self.attach and run not in runs:
+            raise UsageError(
+                f"nothing like {targets[-1]}, as the recipes stand, was left to the cluster",
+                hint=f"what was: {', '.join(sorted(runs)) or 'nothing'}; `layerlock build` starts it",
+            )
+        submission.look()
+        to_build = tuple(name for name in plan.planned if name in needed)
+        driver.emit(
+            PlanMade(
+                name=targets[-1],
+                derivations=tuple(plan.planned),
+                to_build=to_build,
+                to_fetch=0,
+                fetch_bytes=0,
+            )
+        )
+        submission.listen(replay=self.attach)
+        submission.hand_over()
+        if self.detach:
+            who = f"{getpass.getuser()} on {platform.node()}"
+            when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            submission.leave(run, {"targets": list(targets), "who": who, "when": when})
+        try:
+            return submission.finish()
+        finally:
+            if self.attach:
+                forget_run(client, run)
+
+
+def run_name(plan: Plan, targets: Collection[str]) -> str:
+    """Name what is left to a cluster: the same for everybody who wants the same thing."""
+    wanted = {name: plan.planned[name] for name in targets}
+    return f"{[*wanted][-1]}-{digest(dict(wanted))[:12]}"
+
+
+def runs_of(client: Client) -> dict[str, Mapping[str, Any]]:
+    """Give what was left to a cluster and not fetched yet, by name: its targets, who left it and when."""
+    from layerlock.cluster.dask import METADATA, RUNS  # noqa: PLC0415 - as above
+
+    found: Mapping[str, Mapping[str, Any] | None] = client.get_metadata([METADATA, RUNS], default={})
+    return {name: about for name, about in found.items() if about}
+
+
+def forget_run(client: Client, run: str) -> None:
+    """Take down what was left: its results are wanted by nobody but us any more."""
+    from layerlock.cluster.dask import METADATA, RUNS  # noqa: PLC0415 - as above
+
+    client.unpublish_dataset(run)
+    client.set_metadata([METADATA, RUNS, run], None)
+
+
+def _caches(driver: Driver) -> tuple[Cache, ...]:
+    caches = driver.substitutes.caches() if driver.substitutes is not None else ()
+    if driver.substitutes is not None and driver.substitutes.only:
+        raise UsageError("--cache-only builds nothing, so that it needs no --scheduler")
+    if not caches:
+        raise UsageError(
+            "a cluster's results come by way of a binary cache, and none is to be asked",
+            hint="list the one that the workers write to in recipes/caches.toml",
+        )
+    return caches
+
+
+def _seen(marks: Collection[str], caches: Collection[Cache], driver: Driver) -> frozenset[str]:
+    """Say which marks of workers are in one of our caches."""
+    keys = {file_key(mark): mark for mark in marks}
+    found: set[str] = set()
+    for cache in caches:
+        try:
+            found |= {keys[key] for key in cache.place.present(keys)}
+        except Unreachable as error:
+            driver.emit(Warned(name=f"cache {cache.name}", message=error.message))
+    return frozenset(found)
+
+
+def _bring(entry: Entry, caches: Collection[Cache], driver: Driver) -> Realisation:
+    """Bring an output that counts into the store.
+
+    Raises:
+        BadCache: no cache has it.
+    """
+    made = entry.realisation
+    driver.store.hold(keeping.outputs((made,)))
+    problems = []
+    for cache in caches if driver.store.tree(entry.output) is None else ():
+        driver.emit(FetchStarted(name=entry.name, url=cache.place.address, size=entry.size))
+        try:
+            if bring_tree(cache.place, entry.output, entry.size, entry.name, driver.store) is not None:
+                driver.emit(FetchFinished(name=entry.name, size=entry.size, seconds=0.0))
+                break
+        except Unreachable as error:
+            problems.append(error.message)
+        except BAD as error:
+            problems.append(f"{cache.name}: {said(error)}")
+    if driver.store.tree(entry.output) is None:
+        raise BadCache(
+            f"no cache has the output {entry.output} that was built of {entry.name}; {'; '.join(problems)}",
+            hint="list the cache that the workers write to in recipes/caches.toml",
+        )
+    driver.store.register(made)
+    return made
+
+
+def _priorities(plan: Plan, needed: Collection[str]) -> dict[str, float]:
+    """Put first what most builds in a row wait for."""
+    rank: dict[str, float] = dict.fromkeys(needed, 1.0)
+    for derivation in reversed(plan.derivations):
+        if derivation.name in rank:
+            for one in derivation.inputs:
+                rank[one.name] = max(rank[one.name], rank[derivation.name] + 1)
+    return rank
