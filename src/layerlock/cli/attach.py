@@ -26,7 +26,7 @@ HELP = Help(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a layer, a function or a package")
+    parser.add_argument("names", nargs="*", default=(), metavar="NAME", help="a layer, a function or a package")
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
     add_building(parser)
     add_caching(parser)

@@ -41,7 +41,7 @@ def dask_setup(scheduler: Scheduler) -> None:
 
 
 def prepare(scheduler: Scheduler, patience: Patience) -> None:
-    """Give a scheduler the settings that builds need, and the versions that others compare theirs with."""
+    """Give a scheduler that has started the settings that builds need, and the versions that others compare theirs with."""
     # Dask gives up at one more than it allows.
     scheduler.allowed_failures = DEATHS - 1
     scheduler.no_workers_timeout = patience.nobody
@@ -75,11 +75,11 @@ async def _serve(
     scheduler = Scheduler(
         host=address, security=security(certificates), dashboard=False, dashboard_address=NOWHERE
     )
-    prepare(scheduler, patience)
     try:
         await scheduler
     except OSError as error:
         raise NoScheduler(f"nothing can listen at {address}: {error.strerror or error}") from error
+    prepare(scheduler, patience)
     tell(scheduler.address, versions())
     await stop.wait()
     await scheduler.close()

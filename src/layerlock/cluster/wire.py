@@ -30,10 +30,12 @@ def decode_event(message: Mapping[str, Any]) -> Event | None:
     kind = _KINDS.get(str(message.get("event")))
     if kind is None:
         return None
+    # Dask adds who told it, and gives lists for tuples.
+    known = {field.name for field in dataclasses.fields(kind)}
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in message.items()
-        if key != "event"
+        if key in known
     }
     try:
         return kind(**fields)

@@ -24,7 +24,7 @@ from layerlock.cluster.orders import TOPIC, BuildOrder, Fetched, FetchOrder, Gue
 from layerlock.cluster.scheduler import NOWHERE
 from layerlock.cluster.wire import encode_event, unpack
 from layerlock.errors import LayerlockError
-from layerlock.events import Event, Listener, Warned
+from layerlock.events import Event, FetchProgressed, Listener, Warned
 
 if TYPE_CHECKING:
     from layerlock.cluster.certificates import Certificates
@@ -160,6 +160,9 @@ class Station(WorkerPlugin):
         worker = self._joined
 
         def tell(event: Event) -> None:
+            # There are too many of these for all who listen.
+            if isinstance(event, FetchProgressed):
+                return
             worker.log_event(where, encode_event(event))
 
         return tell
