@@ -36,7 +36,7 @@ from layerlock.cache.frames import compress
 from layerlock.cache.keys import Trust, signed, spelled
 from layerlock.cache.place import Place, Unreachable
 from layerlock.cluster.orders import BuildOrder, Facts, Fetched, FetchOrder, GuestOrder, Made
-from layerlock.errors import DiskFull, LayerlockError, SandboxUnavailable, StoreError
+from layerlock.errors import BadCache, DiskFull, LayerlockError, SandboxUnavailable, StoreError
 from layerlock.events import FetchFinished, FetchStarted, Listener, Sent
 from layerlock.io.atomic import storing
 from layerlock.io.nar import nar_chunks
@@ -217,11 +217,10 @@ class Bench:
             try:
                 found = bring_tree(self.place, entry.output, entry.size, entry.name, store)
             except BAD as error:
-                raise Unreachable(
-                    f"{self.place.address} has a damaged {entry.name}: {said(error)}"
-                ) from error
+                raise BadCache(f"{self.place.address} has a damaged {entry.name}: {said(error)}") from error
             if found is None:
-                raise Unreachable(
+                # Whoever made the entry may have lied, or the cache has lost it: nothing that this worker can help.
+                raise BadCache(
                     f"the cache {self.place.address} does not have the output of {entry.name} ({entry.output})"
                 )
             emit(FetchFinished(name=entry.name, size=entry.size, seconds=0.0))

@@ -41,7 +41,7 @@ def dask_setup(scheduler: Scheduler) -> None:
 
 
 def prepare(scheduler: Scheduler, patience: Patience) -> None:
-    """Give a scheduler that has started the settings that builds need, and the versions that others compare theirs with."""
+    """Give a started scheduler the settings that builds need, and the versions that others compare theirs with."""
     # Dask gives up at one more than it allows.
     scheduler.allowed_failures = DEATHS - 1
     scheduler.no_workers_timeout = patience.nobody

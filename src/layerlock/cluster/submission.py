@@ -26,7 +26,7 @@ from layerlock.cluster.judge import judge
 from layerlock.cluster.orders import TOPIC, Facts, Made, topic
 from layerlock.cluster.survey import Fit, Member, survey
 from layerlock.cluster.wire import decode_event
-from layerlock.errors import KillsWorkers, LayerlockError, NoScheduler, NotReproducible, NoWorker
+from layerlock.errors import BadCache, KillsWorkers, LayerlockError, NoScheduler, NotReproducible, NoWorker
 from layerlock.events import (
     BuildFailedEvent,
     BuildFinished,
@@ -95,6 +95,7 @@ class Submission:
     barred: set[str] = field(default_factory=set)
     accepted: dict[str, Entry] = field(default_factory=dict)
     copies: dict[str, dict[int, Made]] = field(default_factory=lambda: defaultdict(dict))
+    failed: set[str] = field(default_factory=set)
     futures: dict[str, Future[Any]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     happened: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
@@ -157,14 +158,11 @@ class Submission:
         """
         lost: float | None = None
         while len(self.accepted) < len(self.needed):
-            batch = self._batch()
-            if batch:
-                lost = None
-                self._take(batch)
-                continue
-            if self.client.status == "running" and not any(
-                one.status == "lost" for one in self.futures.values()
-            ):
+            self._take(self._batch())
+            if self.client.status == "running":
+                if lost is not None:
+                    # It is another scheduler than before, or has forgotten us.
+                    self.hand_over()
                 lost = None
                 continue
             lost = lost or time.monotonic()
@@ -173,8 +171,6 @@ class Submission:
                     f"the scheduler at {self.address} went away",
                     hint="what was finished is in the cache; build again when it is back",
                 )
-            if self.client.status == "running":
-                self.hand_over()
         return self.accepted
 
     def _batch(self) -> list[str]:
@@ -199,13 +195,11 @@ class Submission:
             task = self.tasks[key]
             if isinstance(made, Made):
                 self.copies[task.name][task.copy] = made
-        again = self._judge_all()
-        if not again:
-            failed = [key for key, future in futures.items() if future.status in ("error", "cancelled")]
-            # One at a time: what needs the first one that failed has failed with it.
-            again = any(self._failed(self.tasks[key].name, futures[key]) for key in failed)
-        if again:
-            self._forget_unjudged()
+        self.failed.update(key for key, one in futures.items() if one.status in ("error", "cancelled"))
+        # A failure is looked at once the inputs count; what was made from others is done again anyway.
+        if self._judge_all() or any(self._failed(key) for key in sorted(self.failed) if self._standing(key)):
+            self.copies = defaultdict(dict, {name: self.copies[name] for name in self.accepted})
+            self.failed.clear()
             self.hand_over()
 
     def _judge_all(self) -> bool:
@@ -266,7 +260,12 @@ class Submission:
         )
         self.request.emit(Warned(name=name, message=message))
 
-    def _failed(self, name: str, future: Future[Any]) -> bool:
+    def _standing(self, key: str) -> bool:
+        """Say whether what a task is made from counts."""
+        derivation = self.request.plan[self.tasks[key].name]
+        return all(one.name in self.accepted for one in derivation.inputs)
+
+    def _failed(self, key: str) -> bool:
         """Look at a task that failed; True where it is to be done anew.
 
         Raises:
@@ -274,23 +273,22 @@ class Submission:
         """
         from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError  # noqa: PLC0415 - optional
 
+        name, future = self.tasks[key].name, self.futures[key]
         if future.status == "cancelled":
             return self._anew(name, "it was cancelled by the scheduler")
         error = future.exception()
         if isinstance(error, KilledWorker):
-            return self._killed(self._named(str(error.task), name))
+            return self._killed(name)
         if isinstance(error, NoValidWorkerError | NoWorkerError):
-            raise self._nobody(self._named(str(error.task), name))
+            raise self._nobody(name)
+        if isinstance(error, BadCache):
+            return self._anew(name, error.message)
         if isinstance(error, LayerlockError):
             raise error
         raise LayerlockError(
             f"the build of {name} ended with {type(error).__name__}: {error}",
             hint="this is a defect of layerlock or of the cluster's set-up",
         )
-
-    def _named(self, key: str, name: str) -> str:
-        task = self.tasks.get(key)
-        return task.name if task is not None else name
 
     def _killed(self, name: str) -> bool:
         """Find out whether a build killed its workers, or only waited on them while others did.
@@ -333,12 +331,6 @@ class Submission:
             f"memory; {there}",
             hint="start a worker that offers it: layerlock worker ADDRESS --memory SIZE; workers that left said why",
         )
-
-    def _forget_unjudged(self) -> None:
-        """Drop results that were not judged: they may stem from one that does not count."""
-        for name in list(self.copies):
-            if name not in self.accepted:
-                del self.copies[name]
 
     def _allowed(self, name: str, copy: int) -> tuple[str, ...]:
         """Give the workers that may build a copy of a derivation; none where all may."""
