@@ -26,7 +26,9 @@ HELP = Help(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("names", nargs="*", default=(), metavar="NAME", help="a layer, a function or a package")
+    parser.add_argument(
+        "names", nargs="*", default=(), metavar="NAME", help="a layer, a function or a package"
+    )
     parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
     add_building(parser)
     add_caching(parser)
@@ -47,7 +49,7 @@ def run(call: Call) -> int:
 
 
 def _list(call: Call) -> None:
-    from layerlock.workflows.clustering import runs_of  # noqa: PLC0415 - as above
+    from layerlock.cluster.runs import runs_of  # noqa: PLC0415 - as above
 
     with call.driver() as driver:
         assert driver.cluster is not None  # noqa: S101 - the settings name one

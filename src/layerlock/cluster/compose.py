@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,12 +61,12 @@ class Composer:
         self._file = cache(lambda path: path.read_bytes())
 
     def nodes(
-        self, tries: Mapping[str, int], workers: Callable[[str, int], tuple[str, ...]]
+        self, tries: Mapping[str, int], workers: Callable[[str, int], tuple[str, ...]], *, stated: bool
     ) -> tuple[list[Node], dict[str, Task]]:
         """Give the nodes, and what the tasks are that build, by key.
 
         `tries` says how often a derivation was tried in vain; `workers` gives the addresses that may build a copy of
-        a derivation (all, where empty).
+        a derivation (all, where empty). `stated` says whether nodes state the resources that they take.
         """
         nodes: dict[str, Node] = {}
         tasks: dict[str, Task] = {}
@@ -86,11 +86,28 @@ class Composer:
                 tasks[key] = Task(name=name, copy=copy)
                 nodes[key] = self._build_node(derivation, key, keys, fetch, guest, workers(name, copy))
                 keys.setdefault(name, key)
-        return list(nodes.values()), tasks
+        every = nodes.values() if stated else (replace(node, resources={}) for node in nodes.values())
+        return list(every), tasks
+
+    def resources(self) -> tuple[Mapping[str, float], ...]:
+        """Give what the builds take of a worker, each."""
+        return tuple(self._resources(derivation) for derivation in self._wanted.values())
+
+    def _resources(self, derivation: Derivation) -> Mapping[str, float]:
+        return needs(
+            derivation.system,
+            derivation.needs.memory,
+            sandboxed=isinstance(derivation.action, GuestRun),
+            kind=self._materials.kind,
+        )
 
     def _key(self, name: str, copy: int, tried: Mapping[str, int]) -> str:
-        """Name a task so that everybody who wants the same thing names it so."""
-        key = f"{name}-{self._materials.plan.planned[name]}"
+        """Name a task so that everybody who wants the same thing names it so.
+
+        The name of the derivation stands in the topic of its events. Dask makes of keys that begin alike one group, of
+        which it holds back what no worker has room for yet, so that what is urgent overtakes what came before.
+        """
+        key = f"build-{self._materials.plan.planned[name]}"
         if self._materials.copies > 1:
             key += f"-copy{copy + 1}"
         return f"{key}-{digest(dict(tried))[:12]}" if tried else key
@@ -119,12 +136,7 @@ class Composer:
             key=key,
             payload=pack(order),
             inputs=(*dict.fromkeys(inputs.values()), *others),
-            resources=needs(
-                derivation.system,
-                derivation.needs.memory,
-                sandboxed=isinstance(derivation.action, GuestRun),
-                kind=self._materials.kind,
-            ),
+            resources=self._resources(derivation),
             priority=self._materials.priorities.get(derivation.name, 0.0),
             workers=workers,
         )
@@ -151,7 +163,7 @@ class Composer:
         if all(isinstance(pin, LockedPath) for pin in order.pins):
             return None
         return Node(
-            key=f"fetch-{name}-{order.planned}" + (f"-{tried}" if tried else ""),
+            key=f"fetch-{order.planned}" + (f"-{tried}" if tried else ""),
             payload=pack(order),
             resources={versions(): 1.0},
             priority=self._materials.priorities.get(name, 0.0),

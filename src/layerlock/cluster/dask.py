@@ -6,15 +6,19 @@ import asyncio
 import logging
 import platform
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import layerlock
 from layerlock.errors import InsecureCluster, NoScheduler, UsageError, VersionMismatch
 
 if TYPE_CHECKING:
+    import distributed
     from distributed import Security
 
     from layerlock.cluster.certificates import Certificates
+
+    Client = distributed.Client
 
 METADATA: Final = "layerlock"
 """Under which a scheduler keeps what the driver has to say."""
@@ -125,8 +129,8 @@ def unreachable(address: str, error: BaseException) -> InsecureCluster | NoSched
     )
 
 
-def quiet(settings: dict[str, Any]) -> None:
+def quiet(settings: Mapping[str, object]) -> None:
     """Set Dask's configuration for this process."""
     import dask  # noqa: PLC0415 - as above
 
-    dask.config.set(settings)
+    dask.config.set(dict(settings))

@@ -6,7 +6,7 @@ Other ways to start Dask's scheduler (`dask scheduler`, Kubernetes, AWS) take th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Final
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 
 DEATHS: Final = 3
 """Workers that may die with a build before it is given up."""
-_EVENTS: Final = 2000
-"""Events that are kept of each build, for who comes back to it."""
+SETTINGS: Final[Mapping[str, object]] = {
+    # Events that are kept of each build, for who comes back to it.
+    "distributed.admin.low-level-log-length": 2000,
+    # A worker gets no build ahead of a free slot: it may have to wait behind one that takes an hour.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Whatever the shape of a graph, what is ready and has no slot waits with the scheduler, in order of priority.
+    "distributed.scheduler.rootish-taskgroup": 10**9,
+    "distributed.scheduler.rootish-taskgroup-dependencies": 10**9,
+    # What needs resources is given out at once; an idle worker takes it over soon.
+    "distributed.scheduler.work-stealing-interval": "200ms",
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask's configuration of a scheduler of builds; one that is started otherwise needs it in its environment."""
 NOWHERE: Final = "127.0.0.1:0"
 """Where Dask's own pages are served: they know neither TLS nor who asks."""
 
@@ -60,7 +71,7 @@ def serve(
     Raises:
         NoScheduler: the address cannot be listened at.
     """
-    quiet({"distributed.admin.low-level-log-length": _EVENTS, "distributed.worker.profile.enabled": False})
+    quiet(SETTINGS)
     asyncio.run(_serve(address, certificates, patience, tell))
 
 

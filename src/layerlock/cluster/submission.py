@@ -24,7 +24,7 @@ from layerlock.cluster.dask import METADATA, NAME, RUNS, unreachable, versions
 from layerlock.cluster.graph import submit
 from layerlock.cluster.judge import judge
 from layerlock.cluster.orders import TOPIC, Facts, Made, topic
-from layerlock.cluster.survey import Fit, Member, survey
+from layerlock.cluster.survey import Fit, Member, spacious, survey
 from layerlock.cluster.wire import decode_event
 from layerlock.errors import BadCache, KillsWorkers, LayerlockError, NoScheduler, NotReproducible, NoWorker
 from layerlock.events import (
@@ -90,6 +90,7 @@ class Submission:
     composer: Composer
     needed: frozenset[str]
     fit: Fit = field(default_factory=lambda: Fit(workers=(), trusted=(), whole=True))
+    stated: bool = True
     tries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     wrong: dict[str, list[Made]] = field(default_factory=lambda: defaultdict(list))
     barred: set[str] = field(default_factory=set)
@@ -110,6 +111,7 @@ class Submission:
         unrecorded = self.needed - self.request.recorded.keys()
         request = self.request
         self.fit = survey(members, versions(), request.seen, request.trust.keys, unrecorded, request.emit)
+        self.stated = not self.fit.whole or not spacious(members, self.composer.resources())
         copies = self.request.materials.copies
         if copies > 1 and len(self.fit.workers) < copies:
             raise NoWorker(
@@ -120,7 +122,7 @@ class Submission:
 
     def hand_over(self) -> None:
         """Hand the graph over, or what has changed of it; what others have asked for already is shared with them."""
-        nodes, self.tasks = self.composer.nodes(self.tries, self._allowed)
+        nodes, self.tasks = self.composer.nodes(self.tries, self._allowed, stated=self.stated)
         from layerlock.cluster.worker import carry_out  # noqa: PLC0415 - dask is optional
 
         before = self.futures
@@ -281,7 +283,10 @@ class Submission:
             return self._killed(name)
         if isinstance(error, NoValidWorkerError | NoWorkerError):
             raise self._nobody(name)
-        if isinstance(error, BadCache):
+        if isinstance(error, NoWorker):
+            # A worker that has joined since is not like those that were there.
+            self.look()
+        if isinstance(error, NoWorker | BadCache):
             return self._anew(name, error.message)
         if isinstance(error, LayerlockError):
             raise error

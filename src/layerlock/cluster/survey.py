@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from layerlock.cluster.orders import Facts
@@ -30,6 +30,20 @@ class Fit:
     workers: tuple[str, ...]
     trusted: tuple[str, ...]
     whole: bool
+
+
+def spacious(members: Iterable[Member], wanted: Collection[Mapping[str, float]]) -> bool:
+    """Say whether each worker can do any of the builds in each of its slots; `wanted` are the resources they take.
+
+    Then resources decide nothing, and are better left unsaid: Dask hands out at once whatever names some, where it
+    otherwise holds work back until a slot is free, and takes the most urgent.
+    """
+    return all(
+        amount * one.resources.get("cores", 1.0) <= one.resources.get(resource, 0.0)
+        for one in members
+        for each in wanted
+        for resource, amount in each.items()
+    )
 
 
 def survey(

@@ -23,7 +23,7 @@ from layerlock.cluster.dask import NAME, ask_scheduler, quiet, security, version
 from layerlock.cluster.orders import TOPIC, BuildOrder, Fetched, FetchOrder, GuestOrder, Made, topic
 from layerlock.cluster.scheduler import NOWHERE
 from layerlock.cluster.wire import encode_event, unpack
-from layerlock.errors import LayerlockError
+from layerlock.errors import LayerlockError, NoWorker
 from layerlock.events import Event, FetchProgressed, Listener, Warned
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ class Station(WorkerPlugin):
 
     name = NAME
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, resources: Mapping[str, float]) -> None:
         self._bench = bench
+        self._resources = resources
         self._worker: Worker | None = None
         self._flags: dict[str, threading.Event] = {}
         self._refused: set[str] = set()
@@ -102,7 +103,11 @@ class Station(WorkerPlugin):
 
     def _make(self, key: str, order: BuildOrder, results: Mapping[str, Any]) -> Made:
         worker = self._joined
-        where = topic(order.derivation.name, order.planned)
+        derivation = order.derivation
+        offered = self._resources.get("memory", 0.0) if derivation.system in self._resources else 0.0
+        if derivation.needs.memory > offered:
+            raise NoWorker(f"{self._bench.called} does not offer what {derivation.name} takes")
+        where = topic(derivation.name, order.planned)
         worker.log_event(where, {"begun": key, "worker": worker.address, "called": self._bench.called})
         flag = self._flags[key] = threading.Event()
         entries = {name: results[each].entry for name, each in order.inputs.items()}
@@ -197,7 +202,7 @@ async def _serve(joining: Joining, bench: Bench, emit: Listener, tell: Callable[
     stop = asyncio.Event()
     for number in (SIGTERM, SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    station = Station(bench)
+    station = Station(bench, joining.resources)
     lost: float | None = None
     first = True
     while not stop.is_set():

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from layerlock.build.known import known
 from layerlock.cache.bring import BAD, Cache, bring_tree, said
@@ -17,7 +17,6 @@ from layerlock.cache.place import Unreachable
 from layerlock.errors import BadCache, UsageError
 from layerlock.events import FetchFinished, FetchStarted, PlanMade, Warned
 from layerlock.model.derivation import Realisation
-from layerlock.model.digest import digest
 from layerlock.model.lock import LockedPath, LockedSource
 from layerlock.plan.resolve import Plan
 from layerlock.workflows import keeping
@@ -26,9 +25,8 @@ from layerlock.workflows.driver import Driver
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distributed import Client
-
     from layerlock.cluster.certificates import Certificates
+    from layerlock.cluster.dask import Client
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +102,7 @@ class Cluster:
         caches: tuple[Cache, ...],
     ) -> Mapping[str, Entry]:
         from layerlock.cluster.compose import Composer, Materials  # noqa: PLC0415 - as above
+        from layerlock.cluster.runs import forget_run, run_name, runs_of  # noqa: PLC0415 - as above
         from layerlock.cluster.submission import Request, Submission  # noqa: PLC0415 - as above
 
         trust = caches[0].trust
@@ -139,12 +138,11 @@ class Cluster:
             composer=Composer(materials, needed),
             needed=needed,
         )
-        run = run_name(plan, targets)
-        runs = runs_of(client)
-        if self.attach and run not in runs:
+        run, left = run_name(plan, targets), runs_of(client)
+        if self.attach and run not in left:
             raise UsageError(
                 f"nothing like {targets[-1]}, as the recipes stand, was left to the cluster",
-                hint=f"what was: {', '.join(sorted(runs)) or 'nothing'}; `layerlock build` starts it",
+                hint=f"what was: {', '.join(sorted(left)) or 'nothing'}; `layerlock build` starts it",
             )
         submission.look()
         to_build = tuple(name for name in plan.planned if name in needed)
@@ -168,28 +166,6 @@ class Cluster:
         finally:
             if self.attach:
                 forget_run(client, run)
-
-
-def run_name(plan: Plan, targets: Collection[str]) -> str:
-    """Name what is left to a cluster: the same for everybody who wants the same thing."""
-    wanted = {name: plan.planned[name] for name in targets}
-    return f"{[*wanted][-1]}-{digest(dict(wanted))[:12]}"
-
-
-def runs_of(client: Client) -> dict[str, Mapping[str, Any]]:
-    """Give what was left to a cluster and not fetched yet, by name: its targets, who left it and when."""
-    from layerlock.cluster.dask import METADATA, RUNS  # noqa: PLC0415 - as above
-
-    found: Mapping[str, Mapping[str, Any] | None] = client.get_metadata([METADATA, RUNS], default={})
-    return {name: about for name, about in found.items() if about}
-
-
-def forget_run(client: Client, run: str) -> None:
-    """Take down what was left: its results are wanted by nobody but us any more."""
-    from layerlock.cluster.dask import METADATA, RUNS  # noqa: PLC0415 - as above
-
-    client.unpublish_dataset(run)
-    client.set_metadata([METADATA, RUNS, run], None)
 
 
 def _caches(driver: Driver) -> tuple[Cache, ...]:
