@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def repository_for(
     prepared: Prepared, cluster: Cluster, *, locked: bool = True, trusted: bool = True
 ) -> Path:
     """Copy the repository, with the cluster's cache listed, with or without its lock and trust in the workers' key."""
-    copy = cluster.folder / "repository"
+    copy = Path(tempfile.mkdtemp(dir=cluster.folder)) / "repository"
     shutil.copytree(prepared.repository, copy)
     if not locked:
         shutil.rmtree(copy / "lockfiles")
@@ -117,3 +118,17 @@ def repository_for(
         text += f'[[keys]]\nname = "workers"\nkey = "{prepared.public}"\n'
     (copy / "recipes/caches.toml").write_text(text)
     return copy
+
+
+def started(cluster: Cluster, *names: str) -> None:
+    """Start a scheduler, and workers that are all right; wait until they have joined."""
+    cluster.start()
+    for name in names:
+        cluster.worker(name)
+    joined(cluster)
+
+
+def joined(cluster: Cluster) -> None:
+    """Wait until all workers have joined."""
+    for process in cluster.workers.values():
+        process.wait_for(" joined ")

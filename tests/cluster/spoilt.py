@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,8 @@ def spoil(fault: str, name: str) -> None:
     def make(self: Bench, order: BuildOrder, *others: Any) -> Made:
         if order.derivation.name != name:
             return whole(self, order, *others)
+        # What has begun is told by then.
+        time.sleep(0.2)
         match fault:
             case "dies":
                 os.kill(os.getpid(), signal.SIGKILL)

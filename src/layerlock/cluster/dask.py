@@ -45,8 +45,12 @@ def need_dask() -> None:
             "a cluster needs Dask distributed, which is not installed",
             hint="install the driver with it: pip install 'layerlock[cluster]'",
         ) from None
-    # Who reads what a verb says is told in the driver's own words.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Who reads what a verb says is told in the driver's own words. Dask gives several of its loggers a handler.
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logger = logging.getLogger(name)
+            logger.handlers = [logging.NullHandler()]
+            logger.propagate = False
 
 
 def versions() -> str:

@@ -59,7 +59,10 @@ def prepare(scheduler: Scheduler, patience: Patience) -> None:
     scheduler.worker_ttl = patience.worker
     watch = scheduler.periodic_callbacks.get("worker-ttl")
     if watch is not None:
+        # It has been started with Dask's own patience, which is longer.
+        watch.stop()
         watch.callback_time = min(patience.worker, 5.0) * 1000
+        watch.start()
     scheduler.set_metadata(keys=[METADATA, VERSIONS], value=versions())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import time
 import zlib
+from asyncio import CancelledError
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -46,6 +47,8 @@ DEATHS: Final = 3
 """Workers that may die with a build."""
 _LOST: Final = 20.0
 """Seconds for which a scheduler may be gone."""
+_PAUSE: Final = 0.5
+"""Seconds until a scheduler that did not answer is asked again."""
 _MOST_TRIES: Final = 6
 """Times that a derivation is asked for anew, whatever the reasons."""
 
@@ -99,6 +102,7 @@ class Submission:
     failed: set[str] = field(default_factory=set)
     futures: dict[str, Future[Any]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    begun: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     happened: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
 
     def look(self) -> None:
@@ -160,7 +164,14 @@ class Submission:
         """
         lost: float | None = None
         while len(self.accepted) < len(self.needed):
-            self._take(self._batch())
+            batch = self._batch()
+            try:
+                self._take(batch)
+            except (OSError, TimeoutError, CancelledError):
+                # The scheduler does not answer just now.
+                for key in batch:
+                    self.happened.put(("ended", key))
+                time.sleep(_PAUSE)
             if self.client.status == "running":
                 if lost is not None:
                     # It is another scheduler than before, or has forgotten us.
@@ -302,15 +313,17 @@ class Submission:
         """
         here = {one.address for one in members_of(self.client)}
         where = topic(name, self.request.plan.planned[name])
-        begun = {
-            str(message["worker"]): str(message.get("called"))
-            for message in self._history({where: name})[where]
-            if "begun" in message
-        }
-        dead = [called for worker, called in begun.items() if worker not in here]
+        for message in self._history([where])[where]:
+            self._note_beginning(name, message)
+        dead = {worker: called for worker, called in self.begun[name].items() if worker not in here}
         if len(dead) >= DEATHS or self.tries[name] >= DEATHS:
+            both = [other for other, on in self.begun.items() if other != name and dead.keys() <= on.keys()]
+            beside = (
+                f" (and so {'was' if len(both) == 1 else 'were'} {', '.join(both)})" if dead and both else ""
+            )
             raise KillsWorkers(
-                f"{name} was being built on {', '.join(dead) or 'several workers'} when they died; it is given up",
+                f"{name} was being built on {', '.join(dead.values()) or 'several workers'} when they died{beside}; "
+                "it is given up",
                 hint="look at those machines' memory and disk, and at the derivation's limits in its recipe",
             )
         return self._anew(name, "its workers died, though not while they built it")
@@ -389,9 +402,14 @@ class Submission:
         event = decode_event(message)
         if event is None:
             if "begun" in message:
+                self._note_beginning(name, message)
                 self.request.emit(Noted(name=name, message=f"on {message.get('called')}"))
             return
         self.request.emit(self._here(event))
+
+    def _note_beginning(self, name: str, message: Mapping[str, Any]) -> None:
+        if "begun" in message:
+            self.begun[name][str(message.get("worker"))] = str(message.get("called"))
 
     def _here(self, event: Event) -> Event:
         """Name this machine's copy of a log where a worker names its own."""
