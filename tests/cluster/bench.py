@@ -241,7 +241,7 @@ class Cluster:
         if name not in self.places:
             self.places[name] = self.networks.add()
             store = self.folder / f"store-{name}"
-            subprocess.run(["cp", "-a", str(self._template), str(store)], check=True)
+            subprocess.run(["cp", "-al", str(self._template), str(store)], check=True)
         number = self.places[name]
         self.workers[name] = self.run(
             *("--store", str(self.folder / f"store-{name}")),

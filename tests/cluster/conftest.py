@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -58,7 +59,7 @@ def _build(folder: Path, repository: Path, key: Path, public: str) -> Prepared:
         loaded = load(driver, "one")
         realise_targets(driver, loaded.plan, ("environment-small",), loaded.pins, {})
         driver.sandbox.prepare()
-    shutil.copytree(folder / "template", folder / "store", symlinks=True)
+    subprocess.run(["cp", "-al", str(folder / "template"), str(folder / "store")], check=True)
     driver = construct(Settings(repository=repository, store=folder / "store", environment={}), silent)
     build_package(driver, "four")
     planned = load(driver, "four").plan.planned
@@ -98,6 +99,7 @@ def make_cluster(prepared: Prepared, tmp_path: Path) -> Iterator[MakeCluster]:
                 folder / "cache",
                 prepared.key,
             )
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(cluster.close)
             return cluster
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import layerlock
@@ -17,8 +18,11 @@ from layerlock.cluster.orders import BuildOrder, Made
 from layerlock.model.digest import sri
 
 
-def spoil(fault: str, name: str) -> None:
-    """Have every worker of this process do something wrong where a derivation is to be built."""
+def spoil(fault: str, name: str, until: str) -> None:
+    """Have every worker of this process do something wrong where a derivation is to be built.
+
+    A lie is told once the file `until` is there, if one is named.
+    """
     whole = Bench.make
 
     def make(self: Bench, order: BuildOrder, *others: Any) -> Made:
@@ -33,6 +37,8 @@ def spoil(fault: str, name: str) -> None:
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "lies":
                 # Signed with its own key, which is trusted: only the lock, or another worker, can tell.
+                while until and not Path(until).exists():
+                    time.sleep(0.05)
                 made = whole(self, order, *others)
                 entry = replace(made.entry, output=sri("00" * 32), signatures=())
                 assert self.key is not None
@@ -47,5 +53,5 @@ if __name__ == "__main__":
     if fault == "older":
         layerlock.__version__ = named
     else:
-        spoil(fault, named)
+        spoil(fault, *named.partition(":")[::2])
     sys.exit(main(words))

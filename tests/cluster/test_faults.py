@@ -24,13 +24,16 @@ def test_one_lies_and_one_dies(prepared: Prepared, make_cluster: MakeCluster) ->
     cluster = make_cluster()
     repository = repository_for(prepared, cluster)
     cluster.start()
-    cluster.worker("liar", spoilt=("lies", "one"))
+    told = cluster.folder / "told"
+    cluster.worker("liar", spoilt=("lies", f"one:{told}"))
     joined(cluster)
     build = cluster.build(repository, "four")
-    # Only the liar is there at first: it is asked, and what it says does not count.
-    build.wait_for("environment-small: sha256-.* from liar")
+    # Only the liar is there at first, so that it is asked.
+    build.wait_for("note .*one: on liar")
     cluster.worker("mortal", spoilt=("dies", "three"))
     cluster.worker("good")
+    joined(cluster)
+    told.touch()
     came_out(prepared, build)
     build.wait_for("warning .*one: the output of one is sha256-A+= on liar; the lock records")
     build.wait_for("note .*three: on good")
