@@ -43,7 +43,7 @@ def need_dask() -> None:
     except ImportError:
         raise UsageError(
             "a cluster needs Dask distributed, which is not installed",
-            hint="install the driver with it: pip install 'layerlock[cluster]'",
+            hint="install requirements/cluster.txt: requirements/install cluster",
         ) from None
     # Who reads what a verb says is told in the driver's own words. Dask gives several of its loggers a handler.
     for name in ("distributed", *logging.root.manager.loggerDict):
