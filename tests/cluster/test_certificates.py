@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import trustme
 from layerlock.cli.main import main
 from layerlock.cluster.certificates import Certificates
 from layerlock.errors import InsecureCluster
+from tests.required import without
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime.datetime.now(datetime.UTC)
 
 
@@ -78,3 +82,16 @@ def test_an_expired_one_stops_a_build(
     words += ["--tls-cert", str(made.cert), "--tls-key", str(made.key)]
     assert main(words) == InsecureCluster.exit_code
     assert f"the certificate {made.cert} expired on" in capfd.readouterr().err
+
+
+def test_the_page_s_own_way_to_make_them(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        without("openssl", "the page's commands are openssl's")
+    text = (ROOT / "docs/cluster.md").read_text()
+    commands = text.partition("```sh\n")[2].partition("```")[0]
+    assert commands.startswith("openssl req")
+    subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True)
+    for name in ("scheduler", "worker", "me"):
+        Certificates(
+            ca=tmp_path / "ca.pem", cert=tmp_path / f"{name}.pem", key=tmp_path / f"{name}.key"
+        ).check(datetime.datetime.now(datetime.UTC))
