@@ -6,38 +6,44 @@ more, from another worker, under another key. The graph is then handed over agai
 
 from __future__ import annotations
 
-import queue
 import time
 import zlib
 from asyncio import CancelledError
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerlock.cache.entry import Entry
 from layerlock.cache.keys import Trust
+from layerlock.cache.place import Unreachable
 from layerlock.cluster.compose import Composer, Materials, Task
-from layerlock.cluster.dask import METADATA, NAME, RUNS, unreachable, versions
+from layerlock.cluster.dask import METADATA, RUNS, versions
 from layerlock.cluster.graph import submit
+from layerlock.cluster.hearing import Hearing
 from layerlock.cluster.judge import judge
-from layerlock.cluster.orders import TOPIC, Facts, Made, topic
+from layerlock.cluster.members import members_of
+from layerlock.cluster.orders import Made
 from layerlock.cluster.survey import Fit, Member, spacious, survey
-from layerlock.cluster.wire import decode_event
-from layerlock.errors import BadCache, KillsWorkers, LayerlockError, NoScheduler, NotReproducible, NoWorker
+from layerlock.errors import (
+    BadCache,
+    KillsWorkers,
+    LayerlockError,
+    NoScheduler,
+    NotReproducible,
+    NoWorker,
+    SandboxUnavailable,
+    StoreError,
+)
 from layerlock.events import (
-    BuildFailedEvent,
-    BuildFinished,
-    BuildReused,
-    BuildStarted,
-    Event,
     Listener,
     Noted,
     Warned,
 )
+from layerlock.model.derivation import Derivation
 from layerlock.plan.resolve import Plan
 
 if TYPE_CHECKING:
@@ -47,6 +53,8 @@ DEATHS: Final = 3
 """Workers that may die with a build."""
 _LOST: Final = 20.0
 """Seconds for which a scheduler may be gone."""
+_TICK: Final = 1.0
+"""Seconds after which it is looked whether the scheduler is still there."""
 _PAUSE: Final = 0.5
 """Seconds until a scheduler that did not answer is asked again."""
 _MOST_TRIES: Final = 6
@@ -85,13 +93,18 @@ class Request:
 
 @dataclass(slots=True)
 class Submission:
-    """One plan in the hands of a cluster. Everything but the callbacks of Dask happens in the calling thread."""
+    """One plan in the hands of a cluster. Everything but the callbacks of Dask happens in the calling thread.
+
+    `needed` are the names of what is to be realised, `places` where derivations stand in the plan.
+    """
 
     client: Client
     address: str
     request: Request
     composer: Composer
     needed: frozenset[str]
+    places: Mapping[str, int]
+    hearing: Hearing
     fit: Fit = field(default_factory=lambda: Fit(workers=(), trusted=(), whole=True))
     stated: bool = True
     tries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -102,8 +115,6 @@ class Submission:
     failed: set[str] = field(default_factory=set)
     futures: dict[str, Future[Any]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
-    begun: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    happened: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
 
     def look(self) -> None:
         """Look at who is there, before anything is handed over.
@@ -126,25 +137,16 @@ class Submission:
 
     def hand_over(self) -> None:
         """Hand the graph over, or what has changed of it; what others have asked for already is shared with them."""
-        nodes, self.tasks = self.composer.nodes(self.tries, self._allowed, stated=self.stated)
+        there = {one.address for one in members_of(self.client)} if self.barred else set()
+        allowed = partial(self._allowed, there)
+        nodes, self.tasks = self.composer.nodes(self.tries, allowed, stated=self.stated)
         from layerlock.cluster.worker import carry_out  # noqa: PLC0415 - dask is optional
 
         before = self.futures
         self.futures = submit(self.client, nodes, carry_out)
         del before  # released only now, so that what stands is not forgotten in between
         for key in self.tasks:
-            self.futures[key].add_done_callback(partial(self._done, key))
-
-    def listen(self, *, replay: bool) -> None:
-        """Hear of everything that happens to the plan; with `replay` also of what has happened."""
-        plan = self.request.plan
-        topics = {topic(name, plan.planned[name]): name for name in plan.planned if name in self.needed}
-        for each in (TOPIC, *topics):
-            self.client.subscribe_topic(each, partial(self._heard, topics.get(each, "")))
-        if replay:
-            for each, messages in self._history(topics).items():
-                for message in messages:
-                    self._tell(topics[each], message)
+            self.futures[key].add_done_callback(partial(self.hearing.ended, key))
 
     def leave(self, run: str, about: Mapping[str, Any]) -> None:
         """Let the plan go on without us; `about` is for who comes back to it.
@@ -164,17 +166,18 @@ class Submission:
         """
         lost: float | None = None
         while len(self.accepted) < len(self.needed):
-            batch = self._batch()
+            batch = [key for key in self.hearing.batch(_TICK) if self._wanted(key)]
             try:
                 self._take(batch)
             except (OSError, TimeoutError, CancelledError):
                 # The scheduler does not answer just now.
                 for key in batch:
-                    self.happened.put(("ended", key))
+                    self.hearing.ended(key, self.futures[key])
                 time.sleep(_PAUSE)
             if self.client.status == "running":
                 if lost is not None:
                     # It is another scheduler than before, or has forgotten us.
+                    self.hearing.listen(self.needed, replay=False)
                     self.hand_over()
                 lost = None
                 continue
@@ -186,19 +189,8 @@ class Submission:
                 )
         return self.accepted
 
-    def _batch(self) -> list[str]:
-        """Give the keys of tasks that have ended; tell of events meanwhile."""
-        ended: list[str] = []
-        try:
-            what, about = self.happened.get(timeout=1.0)
-            while True:
-                if what == "event":
-                    self._tell(*about)
-                elif about in self.tasks and self.tasks[about].name not in self.accepted:
-                    ended.append(about)
-                what, about = self.happened.get_nowait()
-        except queue.Empty:
-            return list(dict.fromkeys(ended))
+    def _wanted(self, key: str) -> bool:
+        return key in self.tasks and self.tasks[key].name not in self.accepted
 
     def _take(self, keys: list[str]) -> None:
         """Take in what has ended, inputs before what was made from them."""
@@ -210,26 +202,26 @@ class Submission:
                 self.copies[task.name][task.copy] = made
         self.failed.update(key for key, one in futures.items() if one.status in ("error", "cancelled"))
         # A failure is looked at once the inputs count; what was made from others is done again anyway.
-        if self._judge_all() or any(self._failed(key) for key in sorted(self.failed) if self._standing(key)):
+        if self._judge_all() or any(
+            self._failed(key) for key in sorted(self.failed) if self._standing(self.tasks[key].name)
+        ):
             self.copies = defaultdict(dict, {name: self.copies[name] for name in self.accepted})
             self.failed.clear()
             self.hand_over()
 
     def _judge_all(self) -> bool:
         """Judge what can be judged; say whether something has to be done anew."""
-        for derivation in self.request.plan.derivations:
-            name = derivation.name
-            made = self.copies.get(name)
-            if name in self.accepted or not made:
+        waiting = sorted(self.copies.keys() - self.accepted.keys(), key=lambda name: self.places[name])
+        for name in waiting:
+            made = self.copies[name]
+            if len(made) < self.request.materials.copies or not self._standing(name):
                 continue
-            if not all(one.name in self.accepted for one in derivation.inputs):
-                continue
-            if len(made) == self.request.materials.copies and self._judge(name, list(made.values())):
+            if self._judge(name, list(made.values())):
                 return True
         return False
 
     def _judge(self, name: str, made: list[Made]) -> bool:
-        derivation = self.request.plan[name]
+        derivation = self._derivation(name)
         inputs = {one.name: self.accepted[one.name].output for one in derivation.inputs}
         planned, recorded = self.request.plan.planned[name], self.request.recorded.get(name)
         first = made[0]
@@ -273,10 +265,12 @@ class Submission:
         )
         self.request.emit(Warned(name=name, message=message))
 
-    def _standing(self, key: str) -> bool:
-        """Say whether what a task is made from counts."""
-        derivation = self.request.plan[self.tasks[key].name]
-        return all(one.name in self.accepted for one in derivation.inputs)
+    def _derivation(self, name: str) -> Derivation:
+        return self.request.plan.derivations[self.places[name]]
+
+    def _standing(self, name: str) -> bool:
+        """Say whether everything that a derivation is made from counts."""
+        return all(one.name in self.accepted for one in self._derivation(name).inputs)
 
     def _failed(self, key: str) -> bool:
         """Look at a task that failed; True where it is to be done anew.
@@ -297,8 +291,8 @@ class Submission:
         if isinstance(error, NoWorker):
             # A worker that has joined since is not like those that were there.
             self.look()
-        if isinstance(error, NoWorker | BadCache):
-            return self._anew(name, error.message)
+        if isinstance(error, NoWorker | BadCache | StoreError | SandboxUnavailable | Unreachable):
+            return self._anew(name, error.message, error)
         if isinstance(error, LayerlockError):
             raise error
         raise LayerlockError(
@@ -312,12 +306,14 @@ class Submission:
         Dask holds a worker's death against everything that was given to it.
         """
         here = {one.address for one in members_of(self.client)}
-        where = topic(name, self.request.plan.planned[name])
-        for message in self._history([where])[where]:
-            self._note_beginning(name, message)
-        dead = {worker: called for worker, called in self.begun[name].items() if worker not in here}
+        begun = self.hearing.beginners(name)
+        dead = {worker: called for worker, called in begun.items() if worker not in here}
         if len(dead) >= DEATHS or self.tries[name] >= DEATHS:
-            both = [other for other, on in self.begun.items() if other != name and dead.keys() <= on.keys()]
+            both = [
+                other
+                for other, on in self.hearing.begun.items()
+                if other != name and dead.keys() <= on.keys()
+            ]
             beside = (
                 f" (and so {'was' if len(both) == 1 else 'were'} {', '.join(both)})" if dead and both else ""
             )
@@ -328,15 +324,15 @@ class Submission:
             )
         return self._anew(name, "its workers died, though not while they built it")
 
-    def _anew(self, name: str, why: str) -> bool:
+    def _anew(self, name: str, why: str, error: LayerlockError | None = None) -> bool:
         self.tries[name] += 1
         if self.tries[name] > _MOST_TRIES:
-            raise NoWorker(f"{name} was given to workers {_MOST_TRIES} times in vain: {why}")
+            raise error or NoWorker(f"{name} was given to workers {_MOST_TRIES} times in vain: {why}")
         self.request.emit(Warned(name=name, message=f"{why}; it is handed over anew"))
         return True
 
     def _nobody(self, name: str) -> NoWorker:
-        derivation = self.request.plan[name]
+        derivation = self._derivation(name)
         members = members_of(self.client)
         memory = max((one.resources.get("memory", 0.0) for one in members), default=0.0)
         there = (
@@ -350,16 +346,15 @@ class Submission:
             hint="start a worker that offers it: layerlock worker ADDRESS --memory SIZE; workers that left said why",
         )
 
-    def _allowed(self, name: str, copy: int) -> tuple[str, ...]:
-        """Give the workers that may build a copy of a derivation; none where all may."""
+    def _allowed(self, there: Collection[str], name: str, copy: int) -> tuple[str, ...]:
+        """Give the workers that may build a copy of a derivation, of those that are there; none where all may."""
         copies = self.request.materials.copies
         recorded = name in self.request.recorded
         workers = self.fit.workers if recorded else self.fit.trusted
         if copies > 1:
             return tuple(one for one in workers if one not in self.barred)[copy::copies]
         if self.barred:
-            there = {one.address for one in members_of(self.client)} if self.fit.whole else set(workers)
-            return tuple(sorted(there - self.barred))
+            return tuple(sorted(set(there if self.fit.whole else workers) - self.barred))
         if self.fit.whole and (recorded or len(self.fit.trusted) == len(self.fit.workers)):
             return ()
         return workers
@@ -380,78 +375,3 @@ class Submission:
         if made.log:
             with suppress(OSError, zlib.error):
                 self.request.log(planned).write_bytes(zlib.decompress(made.log))
-
-    def _history(self, topics: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
-        """Give what was told under some topics."""
-
-        async def ask() -> dict[str, list[Mapping[str, Any]]]:
-            scheduler: Any = self.client.scheduler
-            return {each: [one for _, one in await scheduler.events(topic=each)] for each in topics}
-
-        found: dict[str, list[Mapping[str, Any]]] = self.client.sync(ask)
-        return found
-
-    def _heard(self, name: str, event: tuple[float, Mapping[str, Any]]) -> None:
-        self.happened.put(("event", (name, event[1])))
-
-    def _done(self, key: str, future: Future[Any]) -> None:
-        del future
-        self.happened.put(("ended", key))
-
-    def _tell(self, name: str, message: Mapping[str, Any]) -> None:
-        event = decode_event(message)
-        if event is None:
-            if "begun" in message:
-                self._note_beginning(name, message)
-                self.request.emit(Noted(name=name, message=f"on {message.get('called')}"))
-            return
-        self.request.emit(self._here(event))
-
-    def _note_beginning(self, name: str, message: Mapping[str, Any]) -> None:
-        if "begun" in message:
-            self.begun[name][str(message.get("worker"))] = str(message.get("called"))
-
-    def _here(self, event: Event) -> Event:
-        """Name this machine's copy of a log where a worker names its own."""
-        match event:
-            case BuildStarted() | BuildFailedEvent():
-                planned = self.request.plan.planned.get(event.name)
-                return replace(event, log=str(self.request.log(planned))) if planned is not None else event
-            case BuildFinished() | BuildReused():
-                return event
-        return event
-
-
-def members_of(client: Client) -> list[Member]:
-    """Give the workers that a scheduler knows."""
-    workers: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
-    found = []
-    for address, about in workers.items():
-        told = about.get(NAME)
-        facts = None
-        if isinstance(told, dict):
-            with suppress(TypeError):
-                facts = Facts(**told)
-        found.append(
-            Member(
-                address=address,
-                called=str(about.get("name", address)),
-                resources=about.get("resources") or {},
-                facts=facts,
-            )
-        )
-    return found
-
-
-def connect(address: str, secure: Any) -> Client:
-    """Give a client of a scheduler that was seen to answer.
-
-    Raises:
-        NoScheduler: it does not answer any more.
-    """
-    from distributed import Client  # noqa: PLC0415 - dask is optional
-
-    try:
-        return Client(address, security=secure, timeout=10, name="layerlock", set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise unreachable(address, error) from error

@@ -14,7 +14,7 @@ from layerlock.build.known import known
 from layerlock.cache.bring import BAD, Cache, bring_tree, said
 from layerlock.cache.entry import Entry, file_key
 from layerlock.cache.place import Unreachable
-from layerlock.errors import BadCache, UsageError
+from layerlock.errors import BadCache, LayerlockError, UsageError
 from layerlock.events import FetchFinished, FetchStarted, PlanMade, Warned
 from layerlock.model.derivation import Realisation
 from layerlock.model.lock import LockedPath, LockedSource
@@ -79,7 +79,7 @@ class Cluster:
         need_dask()
         import asyncio  # noqa: PLC0415 - for clusters alone
 
-        from layerlock.cluster.submission import connect  # noqa: PLC0415 - as above
+        from layerlock.cluster.members import connect  # noqa: PLC0415 - as above
 
         secure = security(self.certificates)
         asyncio.run(ask_scheduler(self.address, secure))
@@ -102,6 +102,7 @@ class Cluster:
         caches: tuple[Cache, ...],
     ) -> Mapping[str, Entry]:
         from layerlock.cluster.compose import Composer, Materials  # noqa: PLC0415 - as above
+        from layerlock.cluster.hearing import Hearing  # noqa: PLC0415 - as above
         from layerlock.cluster.runs import forget_run, run_name, runs_of  # noqa: PLC0415 - as above
         from layerlock.cluster.submission import Request, Submission  # noqa: PLC0415 - as above
 
@@ -137,6 +138,8 @@ class Cluster:
             request=request,
             composer=Composer(materials, needed),
             needed=needed,
+            hearing=Hearing(client, plan, driver.store.log_path, driver.emit),
+            places={derivation.name: place for place, derivation in enumerate(plan.derivations)},
         )
         run, left = run_name(plan, targets), runs_of(client)
         if self.attach and run not in left:
@@ -155,17 +158,23 @@ class Cluster:
                 fetch_bytes=0,
             )
         )
-        submission.listen(replay=self.attach)
+        submission.hearing.listen(needed, replay=self.attach)
         submission.hand_over()
         if self.detach:
             who = f"{getpass.getuser()} on {platform.node()}"
             when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             submission.leave(run, {"targets": list(targets), "who": who, "when": when})
         try:
-            return submission.finish()
-        finally:
+            entries = submission.finish()
+        except LayerlockError:
+            # Who only leaves again, by Ctrl-C, may come back again.
             if self.attach:
-                forget_run(client, run)
+                with suppress(OSError, TimeoutError):
+                    forget_run(client, run)
+            raise
+        if self.attach:
+            forget_run(client, run)
+        return entries
 
 
 def _caches(driver: Driver) -> tuple[Cache, ...]:
