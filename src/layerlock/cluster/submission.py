@@ -27,6 +27,7 @@ from layerlock.cluster.hearing import Hearing
 from layerlock.cluster.judge import judge
 from layerlock.cluster.members import members_of
 from layerlock.cluster.orders import Made
+from layerlock.cluster.scheduler import DEATHS
 from layerlock.cluster.survey import Fit, Member, spacious, survey
 from layerlock.errors import (
     BadCache,
@@ -49,8 +50,6 @@ from layerlock.plan.resolve import Plan
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-DEATHS: Final = 3
-"""Workers that may die with a build."""
 _LOST: Final = 20.0
 """Seconds for which a scheduler may be gone."""
 _TICK: Final = 1.0
@@ -202,9 +201,8 @@ class Submission:
                 self.copies[task.name][task.copy] = made
         self.failed.update(key for key, one in futures.items() if one.status in ("error", "cancelled"))
         # A failure is looked at once the inputs count; what was made from others is done again anyway.
-        if self._judge_all() or any(
-            self._failed(key) for key in sorted(self.failed) if self._standing(self.tasks[key].name)
-        ):
+        failed = (key for key in sorted(self.failed) if self._standing(self.tasks[key].name))
+        if self._judge_all() or any(map(self._failed, failed)):
             self.copies = defaultdict(dict, {name: self.copies[name] for name in self.accepted})
             self.failed.clear()
             self.hand_over()

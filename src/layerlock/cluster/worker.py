@@ -217,11 +217,12 @@ async def _serve(joining: Joining, bench: Bench, emit: Listener, tell: Callable[
             continue
         first, lost = False, None
         await _joined(joining, station, bench, emit, tell, stop)
+        # Whatever still runs was given to others, or is wanted by nobody.
+        station.stop()
         if not stop.is_set():
             why = station.reason.message if station.reason is not None else "the scheduler let it go"
             emit(Warned(name="worker", message=f"left the cluster: {why}; it tries again"))
             await _pause(stop)
-    station.stop()
 
 
 async def _joined(
