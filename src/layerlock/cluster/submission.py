@@ -6,9 +6,10 @@ more, from another worker, under another key. The graph is then handed over agai
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import time
 import zlib
-from asyncio import CancelledError
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -56,6 +57,7 @@ _TICK: Final = 1.0
 """Seconds after which it is looked whether the scheduler is still there."""
 _PAUSE: Final = 0.5
 """Seconds until a scheduler that did not answer is asked again."""
+_PASSING: Final = (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError)
 _MOST_TRIES: Final = 6
 """Times that a derivation is asked for anew, whatever the reasons."""
 
@@ -168,8 +170,8 @@ class Submission:
             batch = [key for key in self.hearing.batch(_TICK) if self._wanted(key)]
             try:
                 self._take(batch)
-            except (OSError, TimeoutError, CancelledError):
-                # The scheduler does not answer just now.
+            except _PASSING:
+                # The scheduler does not answer just now, or a result was lost again: it comes anew, or as a failure.
                 for key in batch:
                     self.hearing.ended(key, self.futures[key])
                 time.sleep(_PAUSE)
@@ -195,10 +197,8 @@ class Submission:
         """Take in what has ended, inputs before what was made from them."""
         futures = {key: self.futures[key] for key in keys}
         good = [key for key, future in futures.items() if future.status == "finished"]
-        for key, made in zip(good, self.client.gather([futures[key] for key in good]), strict=True):
-            task = self.tasks[key]
-            if isinstance(made, Made):
-                self.copies[task.name][task.copy] = made
+        for key, made in zip(good, self._gathered([futures[key] for key in good]), strict=True):
+            self.copies[self.tasks[key].name][self.tasks[key].copy] = made
         self.failed.update(key for key, one in futures.items() if one.status in ("error", "cancelled"))
         # A failure is looked at once the inputs count; what was made from others is done again anyway.
         failed = (key for key in sorted(self.failed) if self._standing(self.tasks[key].name))
@@ -206,6 +206,15 @@ class Submission:
             self.copies = defaultdict(dict, {name: self.copies[name] for name in self.accepted})
             self.failed.clear()
             self.hand_over()
+
+    def _gathered(self, futures: list[Future[Any]]) -> list[Made]:
+        try:
+            results: list[Made] = self.client.gather(futures)
+        except Exception as error:
+            if all(one.status == "finished" for one in futures):
+                raise
+            raise TimeoutError("a result was lost before it was fetched") from error
+        return results
 
     def _judge_all(self) -> bool:
         """Judge what can be judged; say whether something has to be done anew."""
