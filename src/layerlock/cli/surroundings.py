@@ -100,6 +100,7 @@ def cluster(
         UsageError: certificates are named in part, or what goes with a cluster alone is asked for without one.
     """
     given = vars(options)
+    # Verbs that can have a cluster work have the option in any case; no other verb heeds the variable.
     address = given.get("scheduler") or variables.get("LAYERLOCK_SCHEDULER", "")
     if "scheduler" not in given or not address:
         wanted = next((f"--{name}" for name in ("detach", "verify") if given.get(name)), None)
