@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from layerlock.cli.main import main
 from layerlock.cluster.address import check_address
 from layerlock.errors import InsecureCluster, UsageError
 
@@ -44,3 +47,16 @@ def test_tls_takes_certificates() -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         check_address(text, certified=True)
+
+
+@pytest.mark.parametrize("word", [["--detach"], ["--verify", "2"]])
+def test_what_goes_with_a_cluster_alone(
+    word: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    store = ["--repo", str(tmp_path), "--store", str(tmp_path / "store")]
+    assert main([*store, "build", "one", *word]) == UsageError.exit_code
+    assert f"{word[0]} goes with --scheduler" in capfd.readouterr().err
+    # Another verb's option of that name is its own.
+    main([*store, "archive", "--verify", str(tmp_path)])
+    assert "is no archive" in capfd.readouterr().err

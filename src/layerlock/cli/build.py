@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--verify",
+        dest="copies",
         type=positive,
         metavar="N",
         help="have N workers of the cluster build everything, and compare",

@@ -103,14 +103,14 @@ def cluster(
     # Verbs that can have a cluster work have the option in any case; no other verb heeds the variable.
     address = given.get("scheduler") or variables.get("LAYERLOCK_SCHEDULER", "")
     if "scheduler" not in given or not address:
-        wanted = next((f"--{name}" for name in ("detach", "verify") if given.get(name)), None)
+        wanted = "--detach" if given.get("detach") else "--verify" if given.get("copies") else None
         if wanted is not None:
             raise UsageError(f"{wanted} goes with --scheduler", hint="docs/cluster.md tells of clusters")
         return None
     return ClusterSettings(
         scheduler=address,
         tls=tls(options, variables, current),
-        copies=given.get("verify") or 1,
+        copies=given.get("copies") or 1,
         detach=bool(given.get("detach")),
         attach=given["verb"] == "attach",
     )
