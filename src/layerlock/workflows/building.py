@@ -269,9 +269,12 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
-    from layerlock.workflows.foreseeing import Foreseeing  # noqa: PLC0415 - see above
+    from layerlock.plan.priority import costs  # noqa: PLC0415 - see above
+    from layerlock.workflows.foreseeing import Foreseeing, read_history  # noqa: PLC0415 - see above
 
-    foreseeing = Foreseeing(driver.emit, driver.store, driver.repository, plan.planned, driver.jobs)
+    wanted = {name: planned for name, planned in plan.planned.items() if name not in made}
+    history = read_history(driver.store, driver.repository, wanted.values())
+    foreseeing = Foreseeing(driver.emit, driver.store, plan.planned, history, driver.jobs)
     workshop = replace(driver.workshop, emit=foreseeing)
     if complete is not None:
         pins = complete()
@@ -279,7 +282,16 @@ def realise_targets(
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
-        return realise_all(plan, targets, workshop, supply, driver.capacity, outputs, made)
+        return realise_all(
+            plan,
+            targets,
+            workshop,
+            supply,
+            driver.capacity,
+            outputs,
+            made,
+            costs=costs(plan.derivations, history.of(wanted.items())),
+        )
     except AbiViolation as error:
         name_wheel(error, _wheels(driver, plan, pins))
         raise
