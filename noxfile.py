@@ -56,14 +56,14 @@ def zip_session(kind: str, recipe: Path) -> None:
     nox.session(name=f"{kind}-{name}")(build)
 
 
-def verb_session(verb: str, doc: str) -> None:
-    """Make the session that passes its arguments to a verb of the driver."""
+def verb_session(name: str, doc: str, *verb: str) -> None:
+    """Make the session that passes its arguments to a verb of the driver, called like it or named with options."""
 
     def pass_on(session: nox.Session) -> None:
-        run("nox", "layerlock", verb, *session.posargs)
+        run("nox", "layerlock", *(verb or (name,)), *session.posargs)
 
     pass_on.__doc__ = doc
-    nox.session(name=verb)(pass_on)
+    nox.session(name=name)(pass_on)
 
 
 def invoke_session(name: str) -> None:
@@ -92,6 +92,7 @@ for _recipe in sorted(Path("recipes/functions").glob("*.toml")):
     zip_session("function", _recipe)
     invoke_session(_recipe.stem)
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
+verb_session("all", "Build every layer as one plan: nox -s all -- --except cv-git", "build", "--all")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")
 verb_session("check", "Rebuild under other circumstances and compare: nox -s check -- cv")
@@ -103,6 +104,7 @@ verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --re
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
 tool_session("prove", "Rebuild cv varied, by Docker, and as it was; writes docs/reproducibility.md")
 tool_session("bench", "Measure sizes and times; writes docs/benchmarks.md")
+tool_session("scale", "Measure planning, and scheduling by Dask; writes docs/scale.md")
 tool_session("soak", "Invoke LambdaVision ten thousand times; writes docs/lambdavision.md")
 tool_session("lint-examples", "Hold examples/ against AWS's and Serverless's own rules", "lint_examples")
 tool_session("schema", "Write docs/schema/ and the reference pages from records", "reference")
