@@ -1,0 +1,208 @@
+"""Measure planning and scheduling of 5,000 derivations, and write what came out into docs/scale.md.
+
+    python -m tools.scale              all of it: eleven minutes, most of which workers sleep
+    python -m tools.scale --planning   planning alone, printed and not written
+
+The recipes are those of `tools.synthetic`; durations are drawn with a fixed seed from a log-normal distribution, whose
+few long builds make up much of the work, as real ones do. The scheduler and the workers are processes of their own;
+builds sleep, so that two processors do for eight workers. One worker runs beside the others in turn, to save time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import random
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerlock.model.derivation import Derivation
+from layerlock.plan.priority import Cost, first_to_last, priorities
+from layerlock.plan.resolve import Plan, plan_layers
+from tools import synthetic
+from tools.schedules import bound, critical_path, list_schedule
+
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+COUNT = 5000
+SIZES = (625, 1250, 2500, 5000)
+WORKERS = (1, 2, 4, 8)
+MEAN = 0.12
+"""Seconds that a build sleeps on average."""
+SIGMA = 1.5
+"""Of the logarithms of durations: the longest of 5,000 takes about 200 times the median, 70 times the mean."""
+PAIRS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Graph:
+    """A plan with its builds' seconds and priorities by name."""
+
+    plan: Plan
+    seconds: Mapping[str, float]
+    priority: Mapping[str, float]
+
+    @property
+    def derivations(self) -> tuple[Derivation, ...]:
+        """The derivations in build order."""
+        return self.plan.derivations
+
+
+def graph(count: int, mean: float, seed: int = 0) -> Graph:
+    """Plan so many derivations, and draw what each of them takes."""
+    made = synthetic.recipes(count, seed)
+    plan = plan_layers(made, made.layers, synthetic.CODE, {})
+    chance = random.Random(seed)  # noqa: S311 - it has to be the same every time
+    drawn = {name: chance.lognormvariate(0, SIGMA) for name in plan.planned}
+    factor = mean * len(drawn) / sum(drawn.values())
+    seconds = {name: each * factor for name, each in drawn.items()}
+    costs = {name: Cost(seconds=each, memory=0) for name, each in seconds.items()}
+    return Graph(plan=plan, seconds=seconds, priority=priorities(plan.derivations, costs))
+
+
+def planning(sizes: tuple[int, ...] = SIZES, rounds: int = 3) -> list[tuple[int, float]]:
+    """Give the seconds of a processor that planning takes, by the number of derivations; the best of some rounds."""
+    found = []
+    for size in sizes:
+        made = synthetic.recipes(size)
+        times = []
+        for _ in range(rounds):
+            began = time.process_time()
+            plan = plan_layers(made, made.layers, synthetic.CODE, {})
+            times.append(time.process_time() - began)
+        assert len(plan.derivations) == size
+        found.append((size, min(times)))
+    return found
+
+
+def overheads(empty: Graph) -> dict[int, float]:
+    """Give the seconds that each of many empty builds takes, by the number of workers."""
+    from tools.sleepers import cluster, makespan  # noqa: PLC0415 - planning alone needs no Dask
+
+    found = {}
+    for workers in WORKERS:
+        with cluster(workers) as client:
+            took = makespan(client, empty.derivations, empty.plan.planned, empty.seconds, empty.priority)
+        found[workers] = took / len(empty.derivations)
+    return found
+
+
+def makespans(made: Graph) -> dict[int, float]:
+    """Give the seconds that a graph takes, by the number of workers: one beside all others in turn."""
+    from tools.sleepers import cluster, makespan  # noqa: PLC0415 - as above
+
+    def measure(workers: tuple[int, ...]) -> dict[int, float]:
+        found = {}
+        for number in workers:
+            with cluster(number) as client:
+                found[number] = makespan(
+                    client, made.derivations, made.plan.planned, made.seconds, made.priority
+                )
+            print(f"{number} workers: {found[number]:.1f} s", flush=True)
+        return found
+
+    with ThreadPoolExecutor(2) as lanes:
+        one, others = lanes.submit(measure, WORKERS[:1]), lanes.submit(measure, WORKERS[1:])
+        return one.result() | others.result()
+
+
+def placements() -> dict[str, float]:
+    """Give the share of builds that ran where their input of 1 GB was made, with and without stated resources."""
+    from tools.sleepers import at_home, cluster  # noqa: PLC0415 - as above
+
+    found = {}
+    for name, stated in (("held by the scheduler", False), ("with stated resources", True)):
+        with cluster(4, offers="cores=1") as client:
+            found[name] = at_home(client, PAIRS, 1 << 30, stated=stated)
+    return found
+
+
+def tables(mean: float) -> dict[str, str]:
+    """Measure everything; give the blocks of the page."""
+    planned = planning()
+    empty, made = graph(COUNT, 0.0), graph(COUNT, mean)
+    lost = overheads(empty)
+    placed = placements()
+    took = makespans(made)
+    return {
+        "planning": "\n".join(
+            (
+                "| derivations | planning, seconds | a derivation, ms |",
+                "| --- | --- | --- |",
+                *(f"| {size:,} | {each:.2f} | {each / size * 1000:.3f} |" for size, each in planned),
+            )
+        ),
+        "overhead": "\n".join(
+            (
+                "| workers | seconds for 5,000 empty builds | a build, ms |",
+                "| --- | --- | --- |",
+                *(f"| {number} | {each * COUNT:.1f} | {each * 1000:.1f} |" for number, each in lost.items()),
+            )
+        ),
+        "placement": "\n".join(
+            (
+                f"| {PAIRS} pairs of builds, 4 workers | ran where their input was made |",
+                "| --- | --- |",
+                *(f"| {name} | {share:.0%} |" for name, share in placed.items()),
+            )
+        ),
+        "makespan": _makespan_table(made, took),
+        "machine": f"Measured on {datetime.datetime.now(datetime.UTC).date()} by `python -m tools.scale`, on a "
+        f"machine with {len(os.sched_getaffinity(0))} processors and a load of {os.getloadavg()[2]:.1f} "
+        "(15 minutes), of which other work was a part.",
+    }
+
+
+def _makespan_table(made: Graph, took: Mapping[int, float]) -> str:
+    costs = {name: Cost(seconds=each, memory=0) for name, each in made.seconds.items()}
+    order = first_to_last(made.derivations, costs)
+    longest, work = critical_path(made.derivations, made.seconds), sum(made.seconds.values())
+    rows = [
+        f"{COUNT:,} builds, {work:.0f} s of work, the longest {max(made.seconds.values()):.1f} s, the critical path "
+        f"{longest:.1f} s.",
+        "",
+        "| workers | bound, s | makespan, s | over the bound | the same order without any overhead |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for number, each in took.items():
+        least = bound(made.derivations, made.seconds, number)
+        ideal = list_schedule(made.derivations, made.seconds, order, number)
+        rows.append(
+            f"| {number} | {least:.1f} | {each:.1f} | {each / least - 1:.1%} | {ideal / least - 1:.1%} |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure, print, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--planning", action="store_true", help="measure planning alone, and write nothing")
+    parser.add_argument("--mean", type=float, default=MEAN, help="seconds that a build sleeps on average")
+    options = parser.parse_args()
+    if options.planning:
+        for size, seconds in planning():
+            print(f"{size:,} derivations: {seconds:.3f} s")
+        return
+    blocks = tables(options.mean)
+    for text in blocks.values():
+        print(text, end="\n\n")
+    PAGE.write_text(with_blocks(PAGE.read_text(), blocks))
+
+
+def with_blocks(page: str, blocks: Mapping[str, str]) -> str:
+    """Put what was measured into a page, whose prose stays."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}"
+
+    return re.sub(r"(<!-- measured: ([a-z]+) -->\n).*?(<!-- end -->)", block, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    main()
