@@ -17,7 +17,7 @@ from layerlock.errors import SandboxUnavailable
 from layerlock.events import BuildFinished, BuildReused, BuildStarted, Event, Listener, Warned
 from layerlock.model.derivation import Derivation, Input, Needs, Realisation, Transform
 from layerlock.model.lock import LockedSource
-from layerlock.plan.priority import Cost
+from layerlock.model.times import Took
 from layerlock.plan.resolve import Plan
 from layerlock.store.local import LocalStore
 from layerlock.workflows.driver import Bubblewrap
@@ -57,7 +57,7 @@ def build(
     capacity: Capacity,
     emit: Listener,
     *,
-    seconds: Mapping[str, float] | None = None,
+    seconds: Mapping[str, int] | None = None,
     done: Mapping[str, Realisation] | None = None,
 ) -> dict[str, Realisation]:
     """Build all of a plan."""
@@ -77,11 +77,12 @@ def build(
         memory=capacity.memory,
         emit=emit,
     )
-    costs = {name: Cost(seconds=each, memory=0) for name, each in (seconds or {}).items()}
+    took = {
+        name: Took(name=name, planned=plan.planned[name], seconds=each)
+        for name, each in (seconds or {}).items()
+    }
     supply = Supply(pins={}, missing=lambda _: False, fetch=fetch)
-    return realise_all(
-        plan, tuple(plan.planned), workshop, supply, capacity, {}, done or {}, costs=costs or None
-    )
+    return realise_all(plan, tuple(plan.planned), workshop, supply, capacity, {}, done or {}, took=took)
 
 
 def started(events: list[Event]) -> list[str]:

@@ -16,8 +16,8 @@ from layerlock.build.workshop import FETCHES, Capacity, Supply, Workshop
 from layerlock.events import PlanMade, Warned
 from layerlock.model.derivation import Derivation, Realisation, Transform
 from layerlock.model.lock import LockedFile
-from layerlock.plan.priority import Cost, first_to_last
-from layerlock.plan.priority import costs as expected
+from layerlock.model.times import Took
+from layerlock.plan.priority import costs, first_to_last
 from layerlock.plan.resolve import Plan
 
 
@@ -30,15 +30,15 @@ def realise_all(
     recorded: Mapping[str, str],
     done: Mapping[str, Realisation],
     *,
-    costs: Mapping[str, Cost] | None = None,
+    took: Mapping[str, Took] | None = None,
 ) -> dict[str, Realisation]:
     """Realise some targets of a plan, with what they need and no more.
 
     `done` is what the store has of the plan already (see `known`) and is used; of the rest, sources are fetched
     concurrently while builds run, and builds run side by side within the capacity: of those that could begin, the one
-    with the longest way still before it, by `costs` of all of the plan's derivations. `recorded` are the lock's
-    outputs by name: the first output that differs stops everything. Gives the realisations of the targets and of
-    all that was looked at.
+    with the longest way still before it, by what earlier builds `took` as far as that is known, by name. `recorded` are
+    the lock's outputs by name: the first output that differs stops everything. Gives the realisations of the targets
+    and of all that was looked at.
 
     Raises:
         LayerlockError: a fetch or a build failed; the others were ended.
@@ -46,7 +46,7 @@ def realise_all(
     """
     wanted = list(targets)
     todo = _todo(plan, wanted, done)
-    order = first_to_last(todo, costs if costs is not None else expected(todo, {}))
+    order = first_to_last(todo, costs(todo, took or {}))
     run = _Run(
         plan=plan,
         workshop=workshop,

@@ -208,7 +208,6 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
-    from layerlock.plan.priority import costs  # noqa: PLC0415 - see above
     from layerlock.workflows.foreseeing import Foreseeing, read_history  # noqa: PLC0415 - see above
 
     wanted = {name: planned for name, planned in plan.planned.items() if name not in made}
@@ -221,16 +220,8 @@ def realise_targets(
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
-        return realise_all(
-            plan,
-            targets,
-            workshop,
-            supply,
-            driver.capacity,
-            outputs,
-            made,
-            costs=costs(plan.derivations, history.of(wanted.items())),
-        )
+        took = history.of(wanted.items())
+        return realise_all(plan, targets, workshop, supply, driver.capacity, outputs, made, took=took)
     except AbiViolation as error:
         name_wheel(error, _wheels(driver, plan, pins))
         raise
