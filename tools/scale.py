@@ -1,7 +1,7 @@
 """Measure planning and scheduling of 5,000 derivations, and write what came out into docs/scale.md.
 
     python -m tools.scale              all of it: eleven minutes, most of which workers sleep
-    python -m tools.scale --planning   planning alone, printed and not written
+    python -m tools.scale --planning   planning alone
 
 The recipes are those of `tools.synthetic`; durations are drawn with a fixed seed from a log-normal distribution, whose
 few long builds make up much of the work, as real ones do. The scheduler and the workers are processes of their own;
@@ -123,33 +123,29 @@ def placements() -> dict[str, float]:
     return found
 
 
+def planning_table() -> str:
+    """Measure planning."""
+    return _table(
+        ("derivations", "planning, seconds", "a derivation, ms"),
+        [(f"{size:,}", f"{each:.2f}", f"{each / size * 1000:.3f}") for size, each in planning()],
+    )
+
+
 def tables(mean: float) -> dict[str, str]:
     """Measure everything; give the blocks of the page."""
-    planned = planning()
+    planned = planning_table()
     lost = overheads(graph(COUNT, 0.0))
     placed = placements()
     took = makespans(mean)
     return {
-        "planning": "\n".join(
-            (
-                "| derivations | planning, seconds | a derivation, ms |",
-                "| --- | --- | --- |",
-                *(f"| {size:,} | {each:.2f} | {each / size * 1000:.3f} |" for size, each in planned),
-            )
+        "planning": planned,
+        "overhead": _table(
+            ("workers", f"seconds for {COUNT:,} empty builds", "a build, ms"),
+            [(str(number), f"{each * COUNT:.1f}", f"{each * 1000:.1f}") for number, each in lost.items()],
         ),
-        "overhead": "\n".join(
-            (
-                "| workers | seconds for 5,000 empty builds | a build, ms |",
-                "| --- | --- | --- |",
-                *(f"| {number} | {each * COUNT:.1f} | {each * 1000:.1f} |" for number, each in lost.items()),
-            )
-        ),
-        "placement": "\n".join(
-            (
-                f"| {PAIRS} pairs of builds, 4 workers | ran where their input was made |",
-                "| --- | --- |",
-                *(f"| {name} | {share:.0%} |" for name, share in placed.items()),
-            )
+        "placement": _table(
+            (f"{PAIRS} pairs of builds, 4 workers", "ran where their input was made"),
+            [(name, f"{share:.0%}") for name, share in placed.items()],
         ),
         "makespan": _makespan_table(took),
         "machine": f"Measured on {datetime.datetime.now(datetime.UTC).date()} by `python -m tools.scale`, on a "
@@ -159,23 +155,29 @@ def tables(mean: float) -> dict[str, str]:
 
 
 def _makespan_table(took: Sequence[tuple[int, Graph, float]]) -> str:
-    rows = [
-        "| workers | a build, s: mean, longest | critical path, s | bound, s | makespan, s | over the bound | "
-        "without any overhead |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for number, made, each in took:
         costs = {name: Cost(seconds=one, memory=0) for name, one in made.seconds.items()}
         order = first_to_last(made.derivations, costs)
         least = bound(made.derivations, made.seconds, number)
         ideal = list_schedule(made.derivations, made.seconds, order, number)
-        mean, longest = sum(made.seconds.values()) / COUNT, max(made.seconds.values())
-        chain = critical_path(made.derivations, made.seconds)
         rows.append(
-            f"| {number} | {mean:.2f}, {longest:.1f} | {chain:.1f} | {least:.1f} | {each:.1f} | "
-            f"{each / least - 1:.1%} | {max(ideal / least - 1, 0):.1%} |"
+            (
+                str(number),
+                f"{sum(made.seconds.values()) / COUNT:.2f}, {max(made.seconds.values()):.1f}",
+                f"{critical_path(made.derivations, made.seconds):.1f}",
+                f"{least:.1f}",
+                f"{each:.1f}",
+                f"{each / least - 1:.1%}",
+                f"{max(ideal / least - 1, 0):.1%}",
+            )
         )
-    return "\n".join(rows)
+    head = ("workers", "a build, s: mean, longest", "critical path, s", "bound, s", "makespan, s")
+    return _table((*head, "over the bound", "without any overhead"), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def main() -> None:
@@ -183,24 +185,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--planning", action="store_true", help="measure planning alone, and write nothing")
+    parser.add_argument("--planning", action="store_true", help="measure planning alone")
     parser.add_argument("--mean", type=float, default=MEAN, help="seconds that a build sleeps on average")
     options = parser.parse_args()
-    if options.planning:
-        for size, seconds in planning():
-            print(f"{size:,} derivations: {seconds:.3f} s")
-        return
-    blocks = tables(options.mean)
+    blocks = {"planning": planning_table()} if options.planning else tables(options.mean)
     for text in blocks.values():
         print(text, end="\n\n")
     PAGE.write_text(with_blocks(PAGE.read_text(), blocks))
 
 
 def with_blocks(page: str, blocks: Mapping[str, str]) -> str:
-    """Put what was measured into a page, whose prose stays."""
+    """Put what was measured into a page; its prose stays, and so does what was not measured."""
 
     def block(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}"
+        return f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}" if found[2] in blocks else found[0]
 
     return re.sub(r"(<!-- measured: ([a-z]+) -->\n).*?(<!-- end -->)", block, page, flags=re.DOTALL)
 
