@@ -17,7 +17,7 @@ from layerlock.errors import StaleLock
 from layerlock.events import BuildStarted, Event, PlanMade, Warned
 from layerlock.io.atomic import remove_tree
 from layerlock.workflows.everything import build_everything
-from tests.fire.conftest import Fire
+from tests.fire.conftest import Fire, copy_store
 from tests.fire.repository import lock_file, make_driver
 
 pytestmark = pytest.mark.sandbox
@@ -36,7 +36,7 @@ def repository(fire: Fire, tmp_path: Path) -> Path:
 def full(fire: Fire, tmp_path: Path) -> Iterator[Path]:
     """Copy the store in which everything was built."""
     store = tmp_path / "full"
-    shutil.copytree(fire.full, store, symlinks=True)
+    copy_store(fire.full, store)
     yield store
     remove_tree(store)
 
