@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_building, add_caching, add_cluster
+from layerlock.cli.build import add_targets, build_all
 from layerlock.cli.help import Help
 from layerlock.errors import UsageError
 from layerlock.ui.text import table
@@ -26,10 +27,7 @@ HELP = Help(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "names", nargs="*", default=(), metavar="NAME", help="a layer, a function or a package"
-    )
-    parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
+    add_targets(parser)
     add_building(parser)
     add_caching(parser)
     add_cluster(parser)
@@ -37,11 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Come back to what is named, or list what there is."""
-    from layerlock.cli.build import build_all  # noqa: PLC0415 - brings little in, but not for usage errors
-
     if call.settings.cluster is None:
         raise UsageError("--scheduler is needed, or LAYERLOCK_SCHEDULER")
-    if call.options.names:
+    if call.options.names or call.option("all"):
         build_all(call)
     else:
         _list(call)

@@ -18,9 +18,11 @@ from layerlock.errors import BadCache, LayerlockError, UsageError
 from layerlock.events import FetchFinished, FetchStarted, PlanMade, Warned
 from layerlock.model.derivation import Realisation
 from layerlock.model.lock import LockedPath, LockedSource
+from layerlock.plan.priority import costs, priorities
 from layerlock.plan.resolve import Plan
 from layerlock.workflows import keeping
 from layerlock.workflows.driver import Driver
+from layerlock.workflows.foreseeing import read_history
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +122,7 @@ class Cluster:
             keys=trust.keys,
             snapshots=driver.repository.snapshots(),
             kind=self.kind,
-            priorities=_priorities(plan, needed),
+            priorities=_priorities(driver, plan),
             copies=self.copies,
         )
         request = Request(
@@ -229,11 +231,7 @@ def _bring(entry: Entry, caches: Collection[Cache], driver: Driver) -> Realisati
     return made
 
 
-def _priorities(plan: Plan, needed: Collection[str]) -> dict[str, float]:
-    """Put first what most builds in a row wait for."""
-    rank: dict[str, float] = dict.fromkeys(needed, 1.0)
-    for derivation in reversed(plan.derivations):
-        if derivation.name in rank:
-            for one in derivation.inputs:
-                rank[one.name] = max(rank[one.name], rank[derivation.name] + 1)
-    return rank
+def _priorities(driver: Driver, plan: Plan) -> Mapping[str, float]:
+    """Put first what the longest way waits for, by what earlier builds took."""
+    history = read_history(driver.store, driver.repository, plan.planned.values())
+    return priorities(plan.derivations, costs(plan.derivations, history.of(plan.planned.items())))
