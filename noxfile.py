@@ -92,6 +92,7 @@ for _recipe in sorted(Path("recipes/functions").glob("*.toml")):
     _name = f"invoke-{_recipe.stem}"
     verb_session("invoke", f"Invoke it: nox -s {_name} -- IMAGE", _recipe.stem, name=_name)
 verb_session("build", "Build a layer or a package: nox -s build -- numpy")
+verb_session("build", "Build every layer as one plan: nox -s all -- --except cv-git", "--all", name="all")
 verb_session("lock", "Pin every source of a layer: nox -s lock -- cv")
 verb_session("record", "Build a layer and write its outputs into the lock: nox -s record -- cv")
 verb_session("check", "Rebuild under other circumstances and compare: nox -s check -- cv")
@@ -104,6 +105,7 @@ verb_session("publish", "Publish a layer's zip to AWS: nox -s publish -- cv --re
 verb_session("archive", "Write all that a layer is made from into a folder: nox -s archive -- cv --to DIR")
 tool_session("prove", "Rebuild cv varied, by Docker, and as it was; writes docs/reproducibility.md")
 tool_session("bench", "Measure sizes and times; writes docs/benchmarks.md")
+tool_session("scale", "Measure planning, and scheduling by Dask; writes docs/scale.md")
 tool_session("soak", "Invoke LambdaVision ten thousand times; writes docs/lambdavision.md")
 tool_session("lint-examples", "Hold examples/ against AWS's and Serverless's own rules", "lint_examples")
 tool_session("schema", "Write docs/schema/ and the reference pages from records", "reference")

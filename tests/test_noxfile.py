@@ -78,7 +78,9 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
         "invoke-greet",
         "soak",
         "lint-examples",
+        "all",
         "build",
+        "scale",
         "lock",
         "record",
         "fetch",
@@ -98,11 +100,14 @@ def test_every_recipe_of_a_layer_is_a_session_with_its_summary(checkout: Path) -
 def test_arguments_pass_through(checkout: Path) -> None:
     assert nox(checkout, "-s", "layer-fresh", "--", "--jobs", "1").returncode == 0
     assert nox(checkout, "-s", "lock", "--", "cv", "--upgrade", "numpy").returncode == 0
+    assert nox(checkout, "-s", "all", "--", "--except", "broken").returncode == 0
     assert calls(checkout) == [
         "install nox",
         "layerlock build fresh --jobs 1",
         "install nox",
         "layerlock lock cv --upgrade numpy",
+        "install nox",
+        "layerlock build --all --except broken",
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 import tomli
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("dev", "docs", "driver", "examples", "nox")
+NAMES = ("cluster", "dev", "docs", "driver", "examples", "nox")
 
 
 def pinned(name: str) -> dict[str, list[str]]:
@@ -47,11 +47,11 @@ def test_the_framework_s_lock_has_hashes_and_names_no_registry() -> None:
 
 def test_the_locks_agree() -> None:
     # Versions and hashes, not markers: what more packages need is wanted on more platforms.
-    dev, docs, nox, driver = (
+    dev, docs, cluster, nox, driver = (
         {(requirement.partition(" ; ")[0], *hashes) for requirement, hashes in pinned(name).items()}
-        for name in ("dev", "docs", "nox", "driver")
+        for name in ("dev", "docs", "cluster", "nox", "driver")
     )
-    assert driver < nox < dev
+    assert driver < nox < cluster < dev
     assert nox < docs
 
 
@@ -61,6 +61,7 @@ def test_every_dependency_is_locked() -> None:
     for name, stated in (
         ("driver", project["project"]["dependencies"]),
         ("nox", groups["nox"]),
+        ("cluster", project["project"]["optional-dependencies"]["cluster"]),
         ("docs", [entry for entry in groups["docs"] if isinstance(entry, str)]),
         ("dev", [entry for entry in groups["dev"] if isinstance(entry, str)]),
         ("examples", groups["examples"]),

@@ -13,9 +13,10 @@ COMPILE = (
 )
 FOLLOW = "--constraints=requirements/dev.txt"
 LOCKS: dict[str, tuple[str, ...]] = {
-    # The widest first; the next three follow its versions.
+    # The widest first; the next four follow its versions.
     "dev": ("--group=dev", "pyproject.toml"),
     "nox": ("--group=nox", FOLLOW, "pyproject.toml"),
+    "cluster": ("--group=cluster", FOLLOW, "pyproject.toml"),
     "driver": (FOLLOW, "pyproject.toml"),
     "docs": ("--group=docs", FOLLOW, "pyproject.toml"),
     # Apart from the others, and with nothing of the driver: what it pins contradicts them.

@@ -278,3 +278,39 @@ class CannotBuild(LayerlockError):
     """No build can run on this machine: no sandbox works, or the store cannot be written to."""
 
     exit_code = 42
+
+
+class NoScheduler(LayerlockError):
+    """The scheduler of a cluster does not answer, or went away."""
+
+    exit_code = 41
+
+
+class InsecureCluster(LayerlockError):
+    """A cluster would be spoken to without mutual TLS, or a certificate is missing, expired or refused."""
+
+    exit_code = 43
+
+
+class VersionMismatch(LayerlockError):
+    """The driver and a cluster's scheduler or workers are of different versions."""
+
+    exit_code = 44
+
+
+class NoWorker(LayerlockError):
+    """No worker of a cluster can do a build: none offers what it needs, or all of them have left."""
+
+    exit_code = 45
+
+
+class KillsWorkers(LayerlockError):
+    """Three workers died while they were on the same build."""
+
+    exit_code = 46
+
+
+class UntrustedResult(LayerlockError):
+    """No lock records a worker's result, and no key that is trusted has signed it."""
+
+    exit_code = 47

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from layerlock.events import Event, RoomExpected, TimeExpected
-from layerlock.model.times import Took, expect
+from layerlock.model.times import History, Took, expect
 from layerlock.ui.lines import describe
 
 
@@ -54,10 +54,17 @@ def test_what_this_machine_took_counts_first_and_a_like_name_last() -> None:
     def took(name: str, planned: str, seconds: int, processors: int) -> Took:
         return Took(name=name, planned=planned * 64, seconds=seconds, size=10, processors=processors)
 
-    here = [took("a", "1", 5, 2)]
-    elsewhere = [took("a", "1", 50, 8), took("b", "2", 60, 8), took("c", "9", 70, 8), took("c", "3", 80, 8)]
+    history = History(
+        here=(took("a", "1", 5, 2),),
+        elsewhere=(
+            took("a", "1", 50, 8),
+            took("b", "2", 60, 8),
+            took("c", "9", 70, 8),
+            took("c", "3", 80, 8),
+        ),
+    )
     wanted = [("a", "1" * 64), ("b", "2" * 64), ("c", "4" * 64), ("d", "5" * 64)]
-    found = expect(wanted, here, elsewhere)
+    found = expect(wanted, history)
     assert (found.known, found.here, found.seconds, found.size, found.processors) == (
         3,
         1,

@@ -119,7 +119,7 @@ def add_building(parser: argparse.ArgumentParser) -> None:
     """Add the options of verbs that build."""
     parser.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="processes at once; as many as there are cores if left out",
     )
@@ -135,6 +135,27 @@ def add_caching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache-only", action="store_true", help="build nothing: what no binary cache has is an error"
     )
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that have a cluster work."""
+    parser.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="have a cluster build, by its scheduler's address: tls://HOST:PORT (see `layerlock worker`)",
+    )
+    add_tls(parser)
+
+
+def add_tls(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that speak to a cluster."""
+    for part, what in (
+        ("ca", "the certificate of the authority that signs for the cluster"),
+        ("cert", "one's own certificate"),
+        ("key", "its private key"),
+    ):
+        parser.add_argument(f"--tls-{part}", metavar="FILE", help=f"{what}, in PEM")
 
 
 def add_sandbox(parser: argparse.ArgumentParser) -> None:
@@ -175,10 +196,23 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--verbose", action="store_true", help="show build logs and steps as they come")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
+
+
+def amount(text: str) -> int:
+    """Read a size in bytes, as recipes spell it."""
+    from layerlock.model.decode import Bytes, Quantity  # noqa: PLC0415 - most command lines name none
+
+    rule = get_args(Bytes)[1]
+    assert isinstance(rule, Quantity)  # noqa: S101 - recipes spell sizes in the same way
+    number = rule.read(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"must be {rule.called}, not {text!r}")
+    return number
 
 
 def _main_help() -> tuple[str, str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerlock.cli.arguments import add_building, add_caching
+from layerlock.cli.arguments import add_building, add_caching, add_cluster, positive
 from layerlock.cli.help import Help
-from layerlock.cli.targets import check_target, is_layer
+from layerlock.cli.targets import check_layer, check_target, is_layer
 from layerlock.errors import UsageError
 from layerlock.ui.text import render_layer, size
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from layerlock.cli.call import Call
     from layerlock.ui.timeline import Timeline
@@ -24,18 +25,23 @@ HELP = Help(
     about="Builds layers and packages. What is missing is fetched and verified by hash, built in a sandbox without "
     "network, checked against the layer's runtime and tried in a root like Lambda's; what is in the store already "
     "is used as it is. A layer needs its lock, and a build never changes it: where the lock records outputs, the "
-    "first output that differs stops the build.",
+    "first output that differs stops the build. With --all every layer and function is built, for whichever runtime "
+    "and processor, as one plan in which each derivation stands once; a layer that cannot be planned (it has no lock, "
+    "say) is told of at once and ends the command with its code, after all the others were built.",
     writes="dist/NAME.zip in the recipe repository for a layer (--out names another folder). A package's output "
     "stays in the store; its place is printed. Full logs of all builds are kept in the store.",
-    examples=("layerlock build cv", "layerlock build numpy --jobs 2 --keep-failed"),
+    examples=(
+        "layerlock build cv",
+        "layerlock build numpy --jobs 2 --keep-failed",
+        "layerlock build --all --except cv-git",
+    ),
     related=("lock", "record", "log", "shell"),
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a layer, a function or a package")
-    parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
+    add_targets(parser)
     parser.add_argument(
         "--trace",
         metavar="FILE",
@@ -43,12 +49,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_building(parser)
     add_caching(parser)
+    add_cluster(parser)
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="leave the build to the cluster; `layerlock attach` comes back to it",
+    )
+    parser.add_argument(
+        "--verify",
+        dest="copies",
+        type=positive,
+        metavar="N",
+        help="have N workers of the cluster build everything, and compare",
+    )
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """Add what says what is to be built, and where zips go."""
+    parser.add_argument(
+        "names", nargs="*", default=(), metavar="NAME", help="a layer, a function or a package"
+    )
+    parser.add_argument("--all", action="store_true", help="build every layer and function, as one plan")
+    parser.add_argument(
+        "--except",
+        dest="without",
+        action="append",
+        metavar="LAYER",
+        help="with --all: leave a layer or a function out; may be given several times",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where layer zips go; `dist` in the recipe repository")
 
 
 def run(call: Call) -> int:
-    """Build every target, one after the other; what has nothing to do is told without even loading what builds."""
+    """Build every target; what has nothing to do is told without even loading what builds."""
+    names = _names(call)
     if call.timeline is None:
-        standing = [_standing(call, name) for name in call.options.names]
+        standing = [None if call.settings.cluster else _standing(call, name) for name in names]
         if all(standing):
             for built in filter(None, standing):
                 _warn(call, built)
@@ -61,15 +97,45 @@ def run(call: Call) -> int:
     return 0
 
 
+def _names(call: Call) -> tuple[str, ...]:
+    """Give what is to be built.
+
+    Raises:
+        UsageError: nothing is named, or names and --all contradict each other.
+    """
+    names, without = tuple(call.option("names", ())), tuple(call.option("without", ()))
+    if not call.option("all"):
+        if not names or without:
+            raise UsageError(
+                "name a layer, a function or a package, or say --all (to which --except belongs)"
+            )
+        return names
+    if names:
+        raise UsageError(
+            "--all builds every layer and function, and names no other", hint="leave the names out"
+        )
+    for name in without:
+        check_layer(call.repository, name)
+    return tuple(name for name in call.repository.targets() if name not in without)
+
+
 def build_all(call: Call) -> None:
-    """Build every target."""
-    for name in call.options.names:
-        check_target(call.repository, name)
-    for name in call.options.names:
-        if is_layer(call.repository, name):
-            build_layer(call, name)
+    """Build every target: with --all as one plan, else one after the other; or leave them to a cluster."""
+    cluster = call.settings.cluster
+    works: dict[str, Callable[[], None]] = {}
+    if call.option("all"):
+        works["--all"] = partial(build_everything, call, _names(call))
+    else:
+        for name in call.options.names:
+            check_target(call.repository, name)
+            works[name] = partial(
+                build_layer if is_layer(call.repository, name) else build_package, call, name
+            )
+    for name, work in works.items():
+        if cluster is not None and cluster.detach:
+            leave(call, name, work)
         else:
-            build_package(call, name)
+            work()
 
 
 @contextmanager
@@ -91,6 +157,25 @@ def _traced(call: Call, timeline: Timeline) -> Iterator[None]:
             write_bytes(path, timeline.document())
         raise
     write_bytes(path, timeline.document())
+
+
+def build_everything(call: Call, names: tuple[str, ...]) -> None:
+    """Build layers and functions as one plan, and say what came out of each.
+
+    Raises:
+        LayerlockError: what kept the first of them from being planned or delivered; all of them are named.
+    """
+    from layerlock.workflows import everything  # noqa: PLC0415 - as below
+
+    with call.driver() as driver:
+        done = everything.build_everything(driver, names, out_folder(call))
+    for built in done.built:
+        tell_layer(call, built)
+    if done.failed:
+        first, *others = done.failed.items()
+        error = first[1]
+        error.message += "".join(f"\n{name}: {other}" for name, other in others)
+        raise error
 
 
 def build_layer(call: Call, name: str) -> None:
@@ -119,6 +204,17 @@ def _warn(call: Call, built: LayerBuilt) -> None:
         with call.listening() as emit:
             for message in built.warnings:
                 emit(Warned(name=built.layer, message=message))
+
+
+def leave(call: Call, name: str, work: Callable[[], None]) -> None:
+    """Leave a build to a cluster, and say how to come back to it; what is in the store already is told at once."""
+    from layerlock.cluster.submission import Detached  # noqa: PLC0415 - brings Dask in
+
+    try:
+        work()
+    except Detached as left:
+        text = f"{name} is left to the cluster; come back to it with: layerlock attach {name}"
+        call.result(text.replace("--all is", "everything is"), {"name": name, "run": left.run})
 
 
 def build_package(call: Call, name: str) -> None:

@@ -91,7 +91,7 @@ def push(call: Call) -> None:
     """Sign and write."""
     from layerlock.workflows.caching import push_closure  # noqa: PLC0415 - as above
 
-    key = _key(call)
+    key = signing_key(call)
     with call.driver() as driver:
         cache = _cache(call, driver)
         done = push_closure(driver, call.options.name, cache, key)
@@ -174,7 +174,7 @@ def sign(call: Call) -> None:
     """Add a signature."""
     from layerlock.workflows.caching import sign_closure  # noqa: PLC0415 - as above
 
-    key = _key(call)
+    key = signing_key(call)
     with call.driver() as driver:
         cache = _cache(call, driver)
         written = sign_closure(driver, call.options.name, cache, key)
@@ -214,7 +214,7 @@ def _cache(call: Call, driver: Driver) -> Cache:
     raise UsageError(f"there is no cache `{named}` in recipes/caches.toml", hint=f"there is: {names}")
 
 
-def _key(call: Call) -> Ed25519PrivateKey:
+def signing_key(call: Call) -> Ed25519PrivateKey:
     """Read the private key: from the file that is named, else out of the environment."""
     from layerlock.cache.keys import read_key_file, read_private_key  # noqa: PLC0415 - as above
 

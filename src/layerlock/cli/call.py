@@ -76,6 +76,7 @@ class Call:
             archive=self.archive,
             sandbox=surroundings.sandbox(self.options, self.variables),
             caching=surroundings.caching(self.options),
+            cluster=surroundings.cluster(self.options, self.variables, self.current),
         )
 
     @cached_property

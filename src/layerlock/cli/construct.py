@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.fetch import Reach
+    from layerlock.workflows.clustering import Cluster
 
 
 def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -> Driver:
@@ -62,6 +63,26 @@ def construct(settings: Settings, emit: Listener, cancel: Event | None = None) -
         keep_failed=settings.keep_failed,
         cancel=cancel or Event(),
         substitutes=substitutes,
+        cluster=_cluster(settings),
+    )
+
+
+def _cluster(settings: Settings) -> Cluster | None:
+    """Give the cluster that builds, where one is named."""
+    named = settings.cluster
+    if named is None:
+        return None
+    from layerlock.cli.clusters import place  # noqa: PLC0415 - most builds are done here
+    from layerlock.workflows.clustering import Cluster  # noqa: PLC0415 - as above
+
+    address, certificates = place(named.scheduler, named.tls)
+    return Cluster(
+        address=address,
+        certificates=certificates,
+        kind=settings.sandbox,
+        copies=named.copies,
+        detach=named.detach,
+        attach=named.attach,
     )
 
 

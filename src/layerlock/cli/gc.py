@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
+from layerlock.cli.arguments import amount
 from layerlock.cli.help import Help
 from layerlock.events import Warned
-from layerlock.model.decode import Bytes, Quantity
 from layerlock.store.keep import Keep
 from layerlock.ui.text import count, size, table
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="only say what would be removed, and what keeps the rest"
     )
     parser.add_argument(
-        "--max-size", type=_bytes, metavar="SIZE", help="remove only until the store is no larger, `20 GB`"
+        "--max-size", type=amount, metavar="SIZE", help="remove only until the store is no larger, `20 GB`"
     )
 
 
@@ -75,12 +75,3 @@ def _lines(call: Call, freed: Freed, *, dry_run: bool) -> list[str]:
     if dry_run and rows:
         lines += ["kept, in part by several at once:", table(rows, right=frozenset({1, 2}), indent="  ")]
     return lines
-
-
-def _bytes(text: str) -> int:
-    rule = get_args(Bytes)[1]
-    assert isinstance(rule, Quantity)  # noqa: S101 - recipes spell sizes in the same way
-    number = rule.read(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"must be {rule.called}, not {text!r}")
-    return number

@@ -28,6 +28,8 @@ environment:
   LAYERLOCK_JOBS                 processes at once, where --jobs is not given
   LAYERLOCK_SANDBOX              bwrap, docker or auto, where --sandbox is not given
   LAYERLOCK_CACHE_KEY            the private key of `cache push`, where --key is not given
+  LAYERLOCK_SCHEDULER            the cluster that builds, where --scheduler is not given
+  LAYERLOCK_TLS_CA, _CERT, _KEY  the files of --tls-ca, --tls-cert and --tls-key
   LAYERLOCK_TRACEBACK            if set, show where in the driver an unexpected error came from
   LAYERLOCK_PLAIN                if set, write plain lines on terminals too, as suits screen readers
   NO_COLOR                       if set, write without colours

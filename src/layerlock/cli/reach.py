@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 
 def make_reach(settings: Settings) -> Reach:
     """Put together how sources are reached on this host."""
-    repository = Repository(settings.repository)
-    moments = {repository.environment(name).environment.snapshot for name in repository.names("environments")}
-    origins = Origins.of_host(
-        settings.environment, snapshots=tuple(sorted((m for m in moments if m), reverse=True))
-    )
+    return reach_at(settings, Repository(settings.repository).snapshots())
+
+
+def reach_at(settings: Settings, snapshots: tuple[str, ...]) -> Reach:
+    """Put together how sources are reached on this host, with these moments of Debian's archive."""
+    origins = Origins.of_host(settings.environment, snapshots=snapshots)
     return Reach(
         fetcher=Fetcher(certificates=origins.certificates),
         origins=origins,

@@ -15,6 +15,20 @@ Caching = Literal["use", "none", "only"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterSettings:
+    """Who builds instead of this machine: a scheduler, and the files of mutual TLS (CA, certificate, key).
+
+    `copies` is how often everything is built; `detach` leaves once the plan is handed over, `attach` comes back to it.
+    """
+
+    scheduler: str
+    tls: tuple[Path, Path, Path] | None
+    copies: int = 1
+    detach: bool = False
+    attach: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What the command line and the environment say.
 
@@ -36,3 +50,4 @@ class Settings:
     guest: Path | None = None
     sandbox: Kind = "auto"
     caching: Caching = "use"
+    cluster: ClusterSettings | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, get_args
 
-from layerlock.cli.settings import Caching, Kind
+from layerlock.cli.settings import Caching, ClusterSettings, Kind
 from layerlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,51 @@ def caching(options: argparse.Namespace) -> Caching:
     if none and only:
         raise UsageError("--no-cache and --cache-only do not go together")
     return "none" if none else "only" if only else "use"
+
+
+def cluster(
+    options: argparse.Namespace, variables: Mapping[str, str], current: Path
+) -> ClusterSettings | None:
+    """Give the cluster that is to build, by its scheduler's address: the one named, else `LAYERLOCK_SCHEDULER`.
+
+    Raises:
+        UsageError: certificates are named in part, or what goes with a cluster alone is asked for without one.
+    """
+    given = vars(options)
+    # Verbs that can have a cluster work have the option in any case; no other verb heeds the variable.
+    address = given.get("scheduler") or variables.get("LAYERLOCK_SCHEDULER", "")
+    if "scheduler" not in given or not address:
+        wanted = "--detach" if given.get("detach") else "--verify" if given.get("copies") else None
+        if wanted is not None:
+            raise UsageError(f"{wanted} goes with --scheduler", hint="docs/cluster.md tells of clusters")
+        return None
+    return ClusterSettings(
+        scheduler=address,
+        tls=tls(options, variables, current),
+        copies=given.get("copies") or 1,
+        detach=bool(given.get("detach")),
+        attach=given["verb"] == "attach",
+    )
+
+
+def tls(
+    options: argparse.Namespace, variables: Mapping[str, str], current: Path
+) -> tuple[Path, Path, Path] | None:
+    """Give the files of mutual TLS: those named, else those of `LAYERLOCK_TLS_CA`, `_CERT` and `_KEY`.
+
+    Raises:
+        UsageError: only some of the three are named.
+    """
+    named = [
+        vars(options).get(f"tls_{part}") or variables.get(f"LAYERLOCK_TLS_{part.upper()}", "")
+        for part in ("ca", "cert", "key")
+    ]
+    if not any(named):
+        return None
+    if not all(named):
+        raise UsageError("of --tls-ca, --tls-cert and --tls-key all three are needed, or none")
+    ca, cert, key = (current / each for each in named)
+    return ca, cert, key
 
 
 def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:

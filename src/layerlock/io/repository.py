@@ -75,9 +75,9 @@ class Repository:
         Raises:
             InvalidRecipe: a layer and a function have the same name.
         """
-        if name not in self.names("functions"):
+        if not self._has("functions", name):
             return self._read("layers", name, LayerRecipe, "layer")
-        if name in self.names("layers"):
+        if self._has("layers", name):
             raise InvalidRecipe(
                 f"`{name}` is a layer and a function; their locks would be one file",
                 hint="rename one of them",
@@ -98,9 +98,14 @@ class Repository:
         found = (path.name.removesuffix(".toml") for path in (self.root / "recipes" / kind).glob("*.toml"))
         return tuple(sorted(name for name in found if not name.endswith(PINS.get(kind, ()))))
 
+    def snapshots(self) -> tuple[str, ...]:
+        """Give the moments of Debian's archive that environments are of, the latest first."""
+        moments = {self.environment(name).environment.snapshot for name in self.names("environments")}
+        return tuple(sorted((moment for moment in moments if moment), reverse=True))
+
     def recipe_file(self, kind: str, name: str) -> str:
         """Give a recipe's place from the top of the repository; a function's may be asked for as a layer's."""
-        if kind == "layers" and name in self.names("functions"):
+        if kind == "layers" and self._has("functions", name):
             kind = "functions"
         return f"recipes/{kind}/{name}.toml"
 
@@ -160,6 +165,10 @@ class Repository:
             return path, hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError:
             raise InvalidRecipe(f"there is no file `recipes/{file}`", location=location) from None
+
+    def _has(self, kind: str, name: str) -> bool:
+        """Say whether there is a recipe, without listing all of them: each layer of hundreds asks."""
+        return (self.root / "recipes" / kind / f"{name}.toml").is_file()
 
     def _read(self, kind: str, name: str, cls: type[T], table: str) -> T:
         kept = self._kept.get((kind, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from layerlock.model.decode import Name, Sha256, item
@@ -45,27 +45,38 @@ class Expected:
     processors: int
 
 
-def expect(wanted: Iterable[tuple[str, str]], here: Sequence[Took], elsewhere: Sequence[Took]) -> Expected:
-    """Say what builds, by name and planned hash, can be expected to take.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """What builds took before: on this machine, and where locks were recorded."""
 
-    What this machine took counts before what others did, and a build of the same planned hash before another one of
-    the same name: a recipe that was changed a little takes about as long.
-    """
-    own = {took.planned: took for took in here}
-    exact = {took.planned: took for took in elsewhere}
-    alike = {took.name: took for took in elsewhere}
-    at_home: list[Took] = []
-    abroad: list[Took] = []
-    for name, planned in wanted:
-        if planned in own:
-            at_home.append(own[planned])
-        elif found := exact.get(planned) or alike.get(name):
-            abroad.append(found)
+    here: tuple[Took, ...] = ()
+    elsewhere: tuple[Took, ...] = ()
+
+    def of(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Took]:
+        """Give what is known of some builds (by name and planned hash), by name.
+
+        What this machine took counts before what others did, and a build of the same planned hash before another one
+        of the same name: a recipe that was changed a little takes about as long.
+        """
+        own = {took.planned: took for took in self.here}
+        exact = {took.planned: took for took in self.elsewhere}
+        alike = {took.name: took for took in self.elsewhere}
+        found = (
+            (name, own.get(planned) or exact.get(planned) or alike.get(name)) for name, planned in wanted
+        )
+        return {name: took for name, took in found if took is not None}
+
+
+def expect(wanted: Iterable[tuple[str, str]], history: History) -> Expected:
+    """Say what builds, by name and planned hash, can be expected to take."""
+    found = history.of(wanted).values()
+    own = set(history.here)
+    abroad = [took for took in found if took not in own]
     processors = {took.processors for took in abroad}
     return Expected(
-        known=len(at_home) + len(abroad),
-        here=len(at_home),
-        seconds=sum(took.seconds for took in (*at_home, *abroad)),
-        size=sum(took.size for took in (*at_home, *abroad)),
+        known=len(found),
+        here=len(found) - len(abroad),
+        seconds=sum(took.seconds for took in found),
+        size=sum(took.size for took in found),
         processors=processors.pop() if len(processors) == 1 else 0,
     )

@@ -96,8 +96,9 @@ def check_plan(lock: Lock, plan: Plan, recipes: Recipes) -> None:
     Raises:
         StaleLock: a derivation differs; the first one in build order and the key of its recipe are named.
     """
+    all_locked = {locked.name: locked for locked in lock.derivations}
     for derivation in plan.derivations:
-        locked = lock.derivation(derivation.name)
+        locked = all_locked.get(derivation.name)
         if locked is None:
             raise stale(
                 lock.layer, f"`{derivation.name}` is not in the lock", _place(recipes, derivation, "")

@@ -59,6 +59,17 @@ def smoke_name(layer: str) -> str:
     return f"layer-{layer}-smoke"
 
 
+def derivations(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> tuple[Derivation, ...]:
+    """Describe everything that is made of a layer, inputs first; the trees of those below are planned beside it."""
+    opt = merged(recipe, recipes, code)
+    return (
+        tree(recipe, recipes, code),
+        archive(recipe, recipes, code),
+        *((opt,) if opt is not None else ()),
+        smoke(recipe, recipes, code),
+    )
+
+
 def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     """Describe the assembly of what lands under `/opt`."""
     about = recipe.layer

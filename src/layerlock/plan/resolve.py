@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from layerlock.errors import InvalidRecipe, UsageError
@@ -24,21 +24,24 @@ class Plan:
 
     derivations: tuple[Derivation, ...]
     planned: Mapping[str, str]
+    _by_name: Mapping[str, Derivation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {each.name: each for each in self.derivations})
 
     def __getitem__(self, name: str) -> Derivation:
         """Find a derivation by its name."""
-        return next(derivation for derivation in self.derivations if derivation.name == name)
+        return self._by_name[name]
 
     def needed_for(self, targets: Iterable[str]) -> frozenset[str]:
         """Give the names of some targets and of everything that they need."""
-        by_name = {derivation.name: derivation for derivation in self.derivations}
         found: set[str] = set()
         waiting = list(targets)
         while waiting:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
-                waiting += (item.name for item in by_name[name].inputs)
+                waiting += (item.name for item in self._by_name[name].inputs)
         return frozenset(found)
 
 
@@ -104,43 +107,87 @@ def closure_of_package(recipes: Recipes, name: str) -> Closure:
     return walk.closure()
 
 
+class Planner:
+    """Plans layers, functions and packages of one folder of recipes: what several of them need is worked out once.
+
+    Pins that several of them have must be the same for all.
+    """
+
+    def __init__(self, recipes: Recipes, code: GuestCode) -> None:
+        self._recipes = recipes
+        self._code = code
+        self._made: dict[str, Derivation] = {}
+        self._planned: dict[str, str] = {}
+
+    def layer(self, layer: str, pins: Mapping[str, LockedSource]) -> Plan:
+        """Plan a layer or a function: its tree, its zip and its smoke tests, with all that they need."""
+        recipes, code = self._recipes, self._code
+        recipe = recipes.layer(layer)
+        below = self._closure(closure_of_layer(recipes, layer), pins)
+        trees = [layers.tree(other, recipes, code) for other in stack.beneath(recipe, recipes)]
+        if isinstance(recipe, FunctionLayer):
+            own = functions.derivations(recipe, recipes, code)
+        else:
+            own = layers.derivations(recipe, recipes, code)
+        return self._plan((*below, *map(self._hashed, trees), *map(self._hashed, own)))
+
+    def package(self, name: str, pins: Mapping[str, LockedSource]) -> Plan:
+        """Plan one package with all that it needs."""
+        return self._plan(self._closure(closure_of_package(self._recipes, name), pins))
+
+    def _closure(self, closure: Closure, pins: Mapping[str, LockedSource]) -> tuple[Derivation, ...]:
+        recipes, code = self._recipes, self._code
+        return (
+            *(
+                self._made.get(packages.environment_name(recipe.name))
+                or self._hashed(packages.environment(recipe, recipes))
+                for recipe in closure.environments
+            ),
+            *(
+                self._made.get(recipe.name) or self._hashed(packages.package(recipe, recipes, code, pins))
+                for recipe in closure.packages
+            ),
+        )
+
+    def _hashed(self, derivation: Derivation) -> Derivation:
+        """Give a derivation whose inputs have planned hashes its own, unless it has one."""
+        if derivation.name not in self._made:
+            self._planned[derivation.name] = derivation.hash(self._planned)
+            self._made[derivation.name] = derivation
+        return self._made[derivation.name]
+
+    def _plan(self, derivations: tuple[Derivation, ...]) -> Plan:
+        return Plan(
+            derivations=derivations, planned={each.name: self._planned[each.name] for each in derivations}
+        )
+
+
 def plan_layer(recipes: Recipes, layer: str, code: GuestCode, pins: Mapping[str, LockedSource]) -> Plan:
     """Plan a layer or a function: its tree, its zip and its smoke tests, with all that they need."""
-    recipe = recipes.layer(layer)
-    below = _derivations(recipes, closure_of_layer(recipes, layer), code, pins)
-    trees = tuple(layers.tree(other, recipes, code) for other in stack.beneath(recipe, recipes))
-    if isinstance(recipe, FunctionLayer):
-        return _plan((*below, *trees, *functions.derivations(recipe, recipes, code)))
-    merged = layers.merged(recipe, recipes, code)
-    top = (
-        *trees,
-        layers.tree(recipe, recipes, code),
-        layers.archive(recipe, recipes, code),
-        *((merged,) if merged is not None else ()),
-        layers.smoke(recipe, recipes, code),
-    )
-    return _plan((*below, *top))
+    return Planner(recipes, code).layer(layer, pins)
+
+
+def plan_layers(
+    recipes: Recipes, names: Iterable[str], code: GuestCode, pins: Mapping[str, LockedSource]
+) -> Plan:
+    """Plan several layers and functions as one: each derivation is in it once."""
+    planner = Planner(recipes, code)
+    return together(planner.layer(name, pins) for name in names)
 
 
 def plan_package(recipes: Recipes, name: str, code: GuestCode, pins: Mapping[str, LockedSource]) -> Plan:
     """Plan one package with all that it needs."""
-    return _plan(_derivations(recipes, closure_of_package(recipes, name), code, pins))
+    return Planner(recipes, code).package(name, pins)
 
 
-def _plan(derivations: tuple[Derivation, ...]) -> Plan:
+def together(plans: Iterable[Plan]) -> Plan:
+    """Lay plans of one planner together: each derivation is there once, after its inputs."""
+    derivations: dict[str, Derivation] = {}
     planned: dict[str, str] = {}
-    for derivation in derivations:
-        planned[derivation.name] = derivation.hash(planned)
-    return Plan(derivations=derivations, planned=planned)
-
-
-def _derivations(
-    recipes: Recipes, closure: Closure, code: GuestCode, pins: Mapping[str, LockedSource]
-) -> tuple[Derivation, ...]:
-    return (
-        *(packages.environment(recipe, recipes) for recipe in closure.environments),
-        *(packages.package(recipe, recipes, code, pins) for recipe in closure.packages),
-    )
+    for plan in plans:
+        derivations |= plan._by_name
+        planned |= plan.planned
+    return Plan(derivations=tuple(derivations.values()), planned=planned)
 
 
 Mention = tuple[str, str, str]
@@ -163,6 +210,8 @@ class _Walk:
 
     def environment(self, name: str, said: Mention | None, path: tuple[str, ...] = ()) -> None:
         """Add an environment, after the one that it is made from."""
+        if name in self._environments:
+            return
         if name in path:
             raise InvalidRecipe(
                 f"environments are made from each other in a circle: {_circle(path, name)}",
@@ -173,22 +222,36 @@ class _Walk:
         base = recipe.environment.base
         if base is not None:
             self.environment(base, ("environments", name, "environment.base"), (*path, name))
-        self._environments.setdefault(name, recipe)
+        self._environments[name] = recipe
 
-    def package(self, name: str, said: Mention | None, path: tuple[str, ...] = ()) -> None:
-        """Add a package, after its environment and its inputs."""
+    def package(self, name: str, said: Mention | None) -> None:
+        """Add a package, after its environment and its inputs, however long the chain of them is."""
+        path: dict[str, tuple[PackageRecipe, Iterator[str]]] = {}
+        self._enter(name, said, path)
+        while path:
+            last = next(reversed(path))
+            recipe, inputs = path[last]
+            needed = next(inputs, None)
+            if needed is None:
+                del path[last]
+                self._packages[last] = recipe
+            else:
+                self._enter(needed, ("packages", last, "build.inputs"), path)
+
+    def _enter(
+        self, name: str, said: Mention | None, path: dict[str, tuple[PackageRecipe, Iterator[str]]]
+    ) -> None:
+        """Go down into a package that was not seen; `path` are those above it, with what is left of their inputs."""
         if name in path:
             raise InvalidRecipe(
-                f"packages need each other in a circle: {_circle(path, name)}",
+                f"packages need each other in a circle: {_circle(tuple(path), name)}",
                 location=self._recipes.locate("packages", name, "build.inputs"),
             )
-        if name in self._packages:
-            return
-        recipe = self.known(self._recipes.package, name, said)
-        self.environment(recipe.build.environment, ("packages", name, "build.environment"))
-        for needed in recipe.build.inputs if isinstance(recipe.build, ScriptBuild) else ():
-            self.package(needed, ("packages", name, "build.inputs"), (*path, name))
-        self._packages[name] = recipe
+        if name not in self._packages:
+            recipe = self.known(self._recipes.package, name, said)
+            self.environment(recipe.build.environment, ("packages", name, "build.environment"))
+            build = recipe.build
+            path[name] = recipe, iter(build.inputs if isinstance(build, ScriptBuild) else ())
 
     def held(self, layer: LayerRecipe) -> None:
         """Add what a layer is assembled from and with, but for its environment."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,16 +10,12 @@ from pathlib import Path
 
 from layerlock.build.known import known
 from layerlock.build.workshop import FETCHES, Supply
-from layerlock.errors import AbiViolation, NotReproducible, SmokeFailed, StoreError, UsageError
-from layerlock.events import Warned
-from layerlock.io.atomic import write_bytes
-from layerlock.io.filehash import file_sha256
+from layerlock.errors import AbiViolation, SmokeFailed, UsageError
 from layerlock.io.lockfile import read_lock
-from layerlock.layer.result import LayerZip, check_size, read_zip
+from layerlock.layer.result import LayerZip
 from layerlock.layer.wheels import name_wheel
 from layerlock.model.derivation import GuestRun, Realisation
-from layerlock.model.function import FunctionLayer
-from layerlock.model.lock import Lock, LockedFile, LockedPath, LockedSource, RecordedZip
+from layerlock.model.lock import Lock, LockedFile, LockedSource, RecordedZip
 from layerlock.plan import layers
 from layerlock.plan.functions import names_of
 from layerlock.plan.packages import source_key
@@ -29,9 +24,9 @@ from layerlock.plan.stack import beneath
 from layerlock.store.keep import Keep
 from layerlock.workflows import keeping, standing
 from layerlock.workflows.built import LayerBuilt
+from layerlock.workflows.delivering import deliver_layer, delivered, zip_of
 from layerlock.workflows.documents import write_provenance
-from layerlock.workflows.driver import GUEST, Driver
-from layerlock.workflows.fitting import check_function
+from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept, needed
 from layerlock.workflows.locking import write_record
 from layerlock.workflows.planning import load, load_layer, load_package, recorded
@@ -47,16 +42,16 @@ def build_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
     """
     before = standing.inputs(driver.repository.root, standing.FOLDERS)
     lock, plan, pins = load_layer(driver, layer)
+    with kept(driver, lock), hinting(driver, (layer,)):
+        made = realise_targets(driver, plan, targets_of(driver, layer), pins, recorded(lock))
+    return deliver_layer(driver, lock, plan, made, out, before)
+
+
+def targets_of(driver: Driver, layer: str) -> tuple[str, ...]:
+    """Name the derivations that a layer's zip needs to be built, tried and weighed."""
     recipe = driver.repository.layer(layer)
-    names = names_of(recipe)
-    targets = (*names.all, *(layers.tree_name(below.name) for below in beneath(recipe, driver.repository)))
-    with kept(driver, lock), _hinting(driver, layer):
-        made = realise_targets(driver, plan, targets, pins, recorded(lock))
-    built = _delivered(driver, lock, made, out)
-    outputs = {name: made[name].output for name in (names.tree, names.zip)}
-    write_provenance(driver, lock, plan, built.path, built.sha256, outputs)
-    _note_down(driver, built, lock, made, before)
-    return built
+    below = (layers.tree_name(other.name) for other in beneath(recipe, driver.repository))
+    return (*names_of(recipe).all, *below)
 
 
 def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
@@ -68,10 +63,10 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
 
     lock, plan, pins = load_layer(driver, layer)
     # Everything, not only what the zip needs from an earlier build: the record names every derivation.
-    with kept(driver, lock), _hinting(driver, layer):
+    with kept(driver, lock), hinting(driver, (layer,)):
         # Out of a cache comes only what the lock records already: what is recorded newly was built here.
         made = realise_targets(driver, plan, tuple(plan.planned), pins, recorded(lock), confirmed=True)
-    built = _delivered(driver, lock, made, out)
+    built = delivered(driver, lock, made, out)
     record = RecordedZip(
         sha256=built.sha256,
         size=built.size,
@@ -85,13 +80,15 @@ def record_layer(driver: Driver, layer: str, out: Path) -> LayerBuilt:
 
 
 @contextmanager
-def _hinting(driver: Driver, layer: str) -> Iterator[None]:
-    """Say of failed smoke tests how to find out whether pruning broke them."""
+def hinting(driver: Driver, names: tuple[str, ...]) -> Iterator[None]:
+    """Say of failed smoke tests of some layers how to find out whether pruning broke them."""
     try:
         yield
     except SmokeFailed as error:
-        if driver.repository.layer(layer).prune:
-            error.hint += f"\nwhether a prune rule broke it, and which: layerlock prune-check {layer}"
+        for layer in names:
+            recipe = driver.repository.layer(layer)
+            if recipe.prune and error.message.startswith(f"{names_of(recipe).smoke}:"):
+                error.hint += f"\nwhether a prune rule broke it, and which: layerlock prune-check {layer}"
         raise
 
 
@@ -108,65 +105,7 @@ def rebuild(driver: Driver, lock: Lock, plan: Plan, pins: Mapping[str, LockedSou
     targets = tuple(name for name in plan.planned if name in recorded(lock))
     with driver.store.pin(needed(lock, driver.store)):
         made = realise_targets(replace(driver, substitutes=None), plan, targets, pins, recorded(lock))
-    return _zip(driver, lock.layer, made)
-
-
-def _delivered(driver: Driver, lock: Lock, made: Mapping[str, Realisation], out: Path) -> LayerBuilt:
-    """Hold a layer's zip against lock, budget and limits, and put it into the folder `out`."""
-    layer = lock.layer
-    zipped = _zip(driver, layer, made)
-    if lock.zip is not None and lock.zip.sha256 != zipped.sha256:
-        raise NotReproducible(f"the zip of {layer} is {zipped.sha256}; the lock records {lock.zip.sha256}")
-    recipe = driver.repository.layer(layer)
-    runtime = driver.repository.runtime(recipe.layer.runtime)
-    check_size(zipped, recipe, runtime)
-    notes = (check_function(driver, recipe, zipped, made),) if isinstance(recipe, FunctionLayer) else ()
-    return LayerBuilt(
-        layer=layer,
-        path=deliver(zipped, out, driver),
-        sha256=zipped.sha256,
-        size=zipped.size,
-        unzipped=zipped.unzipped,
-        unzipped_limit=runtime.limits.unzipped,
-        direct_upload_limit=runtime.limits.direct_upload,
-        confirmed=lock.zip is not None,
-        warnings=zipped.warnings,
-        lock=driver.repository.lock_path(layer),
-        report=zipped.report,
-        notes=notes,
-    )
-
-
-def _note_down(
-    driver: Driver,
-    built: LayerBuilt,
-    lock: Lock,
-    made: Mapping[str, Realisation],
-    before: tuple[str, ...] | None,
-) -> None:
-    """Remember a finished build for the next one, if nothing that decided it changed meanwhile."""
-    root, store = driver.repository.root, driver.store
-    own = {source.path: source.tree for source in lock.sources if isinstance(source, LockedPath)}
-    folders = (*standing.FOLDERS, *own)
-    decided = standing.inputs(root, folders)
-    if decided is None or decided[: len(standing.FOLDERS)] != before or driver.guest != GUEST:
-        return
-    # One's own code is not what the build read, but what the lock says: that it is the same now, its hash tells.
-    if any(driver.supplier.folder_hash(root / path) != tree for path, tree in own.items()):
-        return
-    if own and standing.inputs(root, folders) != decided:
-        return
-    outputs = [path for each in made.values() if (path := store.tree(each.output)) is not None]
-    standing.note_down(
-        store.root,
-        root,
-        built,
-        folders=folders,
-        decided=decided,
-        planned=[each.planned for each in made.values()],
-        outputs=outputs,
-        reports=[path for path in outputs if (path / "report.json").is_file()],
-    )
+    return zip_of(driver, lock.layer, made)
 
 
 def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
@@ -251,11 +190,13 @@ def realise_targets(
     confirmed: bool = False,
     complete: Callable[[], Mapping[str, LockedSource]] | None = None,
 ) -> Mapping[str, Realisation]:
-    """Realise targets: out of the store, else out of a cache, else by building.
+    """Realise targets: out of the store, else out of a cache, else by building; by a cluster where there is one.
 
     Where all of them are in the store, what builds and what asks caches is not even loaded. With `confirmed` a cache
     gives only what the lock records. `complete` gives all pins where `pins` lacks some, once something has to be built.
     """
+    if driver.cluster is not None:
+        return driver.cluster.realise(driver, plan, targets, complete() if complete else pins, outputs)
     made = known(plan, driver.store, outputs)
     # Held first and looked up then: a collection that runs just now cannot take anything away in between.
     driver.store.hold(keeping.outputs(made.values()) | keeping.sources(pins.values()))
@@ -269,9 +210,11 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
-    from layerlock.workflows.foreseeing import Foreseeing  # noqa: PLC0415 - see above
+    from layerlock.workflows.foreseeing import Foreseeing, read_history  # noqa: PLC0415 - see above
 
-    foreseeing = Foreseeing(driver.emit, driver.store, driver.repository, plan.planned, driver.jobs)
+    wanted = {name: planned for name, planned in plan.planned.items() if name not in made}
+    history = read_history(driver.store, driver.repository, wanted.values())
+    foreseeing = Foreseeing(driver.emit, driver.store, plan.planned, history, driver.jobs)
     workshop = replace(driver.workshop, emit=foreseeing)
     if complete is not None:
         pins = complete()
@@ -279,7 +222,8 @@ def realise_targets(
     driver.store.sweep()
     supply = Supply(pins=pins, missing=driver.supplier.missing, fetch=driver.supplier.fetch)
     try:
-        return realise_all(plan, targets, workshop, supply, driver.capacity, outputs, made)
+        took = history.of(wanted.items())
+        return realise_all(plan, targets, workshop, supply, driver.capacity, outputs, made, took=took)
     except AbiViolation as error:
         name_wheel(error, _wheels(driver, plan, pins))
         raise
@@ -294,33 +238,3 @@ def _wheels(driver: Driver, plan: Plan, pins: Mapping[str, LockedSource]) -> dic
         if source.place.endswith(".whl") and held is not None:
             found[source.place.rpartition("/")[2]] = held
     return found
-
-
-def _zip(driver: Driver, layer: str, made: Mapping[str, Realisation]) -> LayerZip:
-    names = names_of(driver.repository.layer(layer))
-    zipped = read_zip(
-        layer, driver.store.held_tree(made[names.zip].output), driver.store.held_tree(made[names.tree].output)
-    )
-    for warning in zipped.warnings:
-        driver.emit(Warned(name=layer, message=warning))
-    return zipped
-
-
-def deliver(zipped: LayerZip, out: Path, driver: Driver) -> Path:
-    """Put the zip into the folder `out` unless it stands there, byte for byte.
-
-    Its contents are read every time: a file of the same size and time may still be another one.
-    """
-    path = out / zipped.path.name
-    if path.is_file() and not path.is_symlink():
-        if file_sha256(path) == zipped.sha256:
-            return path
-        driver.emit(
-            Warned(name=zipped.name, message=f"{path} was not the zip that was built; it is written anew")
-        )
-    data = zipped.path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != zipped.sha256:
-        raise StoreError(f"{zipped.path} is damaged", hint="run: layerlock verify")
-    out.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
-    return path

@@ -56,12 +56,14 @@ def open_caches(root: Path, fetcher: Callable[[], Fetcher], *, offline: bool) ->
     found = read_caches(root)
     trusted = trust(found, datetime.datetime.now(datetime.UTC).date())
     opened = (
-        Cache(name=source.name, place=_place(source, root, fetcher), trust=trusted) for source in found.caches
+        Cache(name=source.name, place=open_place(source, root, fetcher), trust=trusted)
+        for source in found.caches
     )
     return tuple(one for one in opened if not (offline and one.place.remote))
 
 
-def _place(source: CacheSource, root: Path, fetcher: Callable[[], Fetcher]) -> Place:
+def open_place(source: CacheSource, root: Path, fetcher: Callable[[], Fetcher]) -> Place:
+    """Open where a cache keeps its objects; a folder's name is taken from `root`."""
     bucket = re.fullmatch(r"s3://([^/]+)(?:/(.*))?", source.url)
     if bucket is not None:
         from layerlock.cache.s3 import S3  # noqa: PLC0415 - brings boto3 in

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerlock.sandbox.program import Program
     from layerlock.sources.debian_sources import SourcePackage
     from layerlock.workflows.caches import Substitutes
+    from layerlock.workflows.clustering import Cluster
 
 T = TypeVar("T")
 
@@ -175,7 +176,8 @@ class Driver:
     """The repository, the store, and everything that a verb may be told on the command line.
 
     `guest` is the folder of the guest code that builds run: the driver's own, or that of a past revision.
-    `substitutes` are the caches that outputs are looked for in before they are built.
+    `substitutes` are the caches that outputs are looked for in before they are built. `cluster` is who builds instead
+    of this machine.
     """
 
     repository: Repository
@@ -189,6 +191,7 @@ class Driver:
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
     substitutes: Substitutes | None = None
+    cluster: Cluster | None = None
 
     @property
     def workshop(self) -> Workshop:

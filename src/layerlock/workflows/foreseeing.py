@@ -1,12 +1,13 @@
 """Saying beforehand what a run will take: how long builds took before, and how much room there is in the store.
 
-How long builds take is noted in the store as they end, and kept beside the lock by `record`.
+How long builds take is noted in the store as they end, and kept beside the lock by `record`. What is known of it also
+says what to begin first.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,24 +16,24 @@ from layerlock.events import BuildFinished, Event, Listener, PlanMade, RoomExpec
 from layerlock.io.repository import Repository
 from layerlock.io.times import SUFFIX, read_note, read_times, write_note, write_times
 from layerlock.model.lock import Lock
-from layerlock.model.times import Expected, Took, expect
+from layerlock.model.times import Expected, History, Took, expect
 from layerlock.store.local import LocalStore
 
 
 class Foreseeing:
     """A listener before another one: after a plan it tells what to expect, and it notes what each build took.
 
-    `planned` are the plan's hashes by name, `jobs` the processes that a build may run at once. It is made before
-    anything is put into the store: `new` is a store that holds nothing yet.
+    `planned` are the plan's hashes by name, `history` what is known of its builds, `jobs` the processes that a build
+    may run at once. It is made before anything is put into the store: `new` is a store that holds nothing yet.
     """
 
     def __init__(
-        self, emit: Listener, store: LocalStore, repository: Repository, planned: Mapping[str, str], jobs: int
+        self, emit: Listener, store: LocalStore, planned: Mapping[str, str], history: History, jobs: int
     ) -> None:
         self._emit = emit
         self._store = store
-        self._repository = repository
         self._planned = planned
+        self._history = history
         self._jobs = jobs
         self._new = not any(store.layout.planned.glob("*.json"))
 
@@ -60,10 +61,7 @@ class Foreseeing:
 
     def _tell(self, plan: PlanMade) -> None:
         wanted = [(name, self._planned[name]) for name in plan.to_build]
-        notes = [note for _, planned in wanted if (note := read_note(self._store.log_path(planned)))]
-        folder = self._repository.root / "lockfiles"
-        recorded = [took for path in sorted(folder.glob(f"*{SUFFIX}")) for took in read_times(path)]
-        found = expect(wanted, notes, recorded)
+        found = expect(wanted, self._history)
         self._emit(_time(plan, found))
         self._emit(
             RoomExpected(
@@ -74,6 +72,16 @@ class Foreseeing:
                 free=_free(self._store.root),
             )
         )
+
+
+def read_history(store: LocalStore, repository: Repository, planned: Iterable[str]) -> History:
+    """Read what is known of builds: of those with these planned hashes in the store, of all beside the locks."""
+    notes = (read_note(store.log_path(each)) for each in planned)
+    beside = sorted((repository.root / "lockfiles").glob(f"*{SUFFIX}"))
+    return History(
+        here=tuple(note for note in notes if note is not None),
+        elsewhere=tuple(took for path in beside for took in read_times(path)),
+    )
 
 
 def keep_times(lock: Lock, path: Path, store: LocalStore) -> None:

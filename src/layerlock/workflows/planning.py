@@ -15,9 +15,9 @@ from layerlock.plan.packages import source_key
 from layerlock.plan.resolve import (
     Closure,
     Plan,
+    Planner,
     closure_of_layer,
     closure_of_package,
-    plan_layer,
     plan_package,
 )
 from layerlock.workflows.driver import Driver
@@ -48,8 +48,10 @@ def load(driver: Driver, name: str) -> Loaded:
     return load_package(driver, name)
 
 
-def load_layer(driver: Driver, layer: str) -> tuple[Lock, Plan, Mapping[str, LockedSource]]:
-    """Read a layer's lock, hold the recipes against it, and plan.
+def load_layer(
+    driver: Driver, layer: str, planner: Planner | None = None
+) -> tuple[Lock, Plan, Mapping[str, LockedSource]]:
+    """Read a layer's lock, hold the recipes against it, and plan; with a `planner` that may know a part already.
 
     Raises:
         StaleLock: there is no lock, or recipes, patches, guest code or one's own code no longer fit it.
@@ -60,7 +62,7 @@ def load_layer(driver: Driver, layer: str) -> tuple[Lock, Plan, Mapping[str, Loc
     check_patches(repository, closure)
     pins = check_sources(lock, closure, repository)
     check_paths(driver, layer, pins)
-    plan = plan_layer(repository, layer, driver.guest_code, pins)
+    plan = (planner or Planner(repository, driver.guest_code)).layer(layer, pins)
     check_plan(lock, plan, repository)
     return lock, plan, pins
 

@@ -19,7 +19,8 @@ from layerlock.reproduce.archive import Archive
 from layerlock.reproduce.manifest import Manifest
 from layerlock.reproduce.past import GUEST, Checkout, Past
 from layerlock.store.local import LocalStore
-from layerlock.workflows.building import deliver, rebuild
+from layerlock.workflows.building import rebuild
+from layerlock.workflows.delivering import deliver
 from layerlock.workflows.driver import GUEST as OWN_GUEST
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.planning import load_layer, recorded
