@@ -86,7 +86,7 @@ class Compressor:
     """What packs the zip. Its version is that of the pinned package among the layer's tools."""
 
     name: Literal["libdeflate", "zopfli"] = item(
-        "The library. zopfli's zips are some percent smaller and take minutes; the layer's tools have to hold it.",
+        "The library. zopfli's zips are a little smaller yet, for minutes of time; the layer's tools have to hold it.",
         default="libdeflate",
     )
     level: int = item("Of libdeflate its level, 1 to 12; of zopfli the iterations, 15 as a rule.", default=12)

@@ -104,10 +104,8 @@ def layer(comment: str, name: str, package: str, summary: str, place: Place, too
             "environment": place.environment,
         },
     )
-    listed = f"packages = {_list((package,))}\ntools = {_list(tools)}\n"
-    # Before 3.11, bytecode is not the same each time.
-    compiled = 'bytecode = "unchecked-hash"\n' if _number(place.python) >= (3, 11) else ""
-    return _joined(comment, about + listed + compiled, smoke(package))
+    listed = f'packages = {_list((package,))}\ntools = {_list(tools)}\nbytecode = "unchecked-hash"\n'
+    return _joined(comment, about + listed, smoke(package))
 
 
 def smoke(package: str) -> str:
@@ -176,7 +174,3 @@ def _text(value: str) -> str:
 def _joined(comment: str, *parts: str) -> str:
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
     return "\n".join((lines, *parts))
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
