@@ -180,7 +180,10 @@ class _Search:
         found = [
             Hollow(
                 package=group.called,
-                statements=tuple(self._statements(group.called)),
+                # Those first that name it; a call of __import__ need not.
+                statements=tuple(
+                    sorted(self._statements(group.called), key=lambda each: group.called not in each[1])
+                ),
                 bytes=sum(holding.files[path].size for path in files),
                 packed=sum(holding.files[path].packed for path in files),
             )
