@@ -36,6 +36,9 @@ STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
 
+LEAN = "assemble_lean.py"
+"""What assembles where a layer leaves out some of its bytecode."""
+
 OLDER_PYTHON = "older_python.py"
 """What assembles where bytecode is for a Python before 3.11, whose marshal does not write the same bytes every time."""
 
@@ -106,12 +109,16 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         task["loaded_before"] = list(about.loaded_before)
     if about.keep_sources:
         task["keep_sources"] = list(about.keep_sources)
+    entry = _assembler(recipe, recipes, runtime)
+    if entry == LEAN:
+        task["columns"] = about.columns
+        task["no_bytecode"] = [pattern for rule in recipe.no_bytecode for pattern in rule.patterns]
     return _step(
         recipe,
         recipes,
         code,
         name=tree_name(recipe.name),
-        entry=_assembler(recipe, runtime),
+        entry=entry,
         task=task,
         inputs=(
             Input(name=python.name, mount=python.mount),
@@ -127,11 +134,24 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     )
 
 
-def _assembler(recipe: LayerRecipe, runtime: RuntimeRecipe) -> str:
-    version = tuple(int(part) for part in runtime.runtime.python.split("."))
-    if recipe.layer.bytecode != "none" and version < (3, 11):
+def _assembler(recipe: LayerRecipe, recipes: Recipes, runtime: RuntimeRecipe) -> str:
+    """Give the guest script that makes the layer's bytecode as the recipe wants it, and everything else of its tree."""
+    about = recipe.layer
+    lean = bool(recipe.no_bytecode) or not about.columns
+    older = tuple(int(part) for part in runtime.runtime.python.split(".")) < (3, 11)
+    if about.bytecode == "none":
+        return "assemble.py"
+    if lean and (older or about.bytecode == "sourceless"):
+        raise InvalidRecipe(
+            "`columns` and `[[no_bytecode]]` are for `unchecked-hash` bytecode of Python 3.11 and later",
+            hint="say `columns = true` and `no_bytecode = []`, or give another kind of bytecode or another runtime",
+            location=recipes.locate("layers", recipe.name, "layer.bytecode"),
+        )
+    if older:
         return OLDER_PYTHON
-    return "sourceless.py" if recipe.layer.bytecode == "sourceless" else "assemble.py"
+    if about.bytecode == "sourceless":
+        return "sourceless.py"
+    return LEAN if lean else "assemble.py"
 
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
