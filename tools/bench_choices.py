@@ -48,7 +48,9 @@ def variant(folder: Path, choice: str) -> Path:
     for each in ("recipes", "lockfiles", "patches"):
         shutil.copytree(ROOT / each, folder / each)
     (folder / "recipes" / "layers" / f"{name}.toml").write_text(
-        f'[layer]\nname = "{name}"\nbase = "cv"\nsummary = "cv with other bytecode"\nbytecode = "{choice}"\n'
+        # Whole, whatever of it cv leaves out.
+        f'no_bytecode = []\n\n[layer]\nname = "{name}"\nbase = "cv"\nsummary = "cv with other bytecode"\n'
+        f'bytecode = "{choice}"\ncolumns = true\n'
         f"{BYTECODE[choice]}"
     )
     call("--repo", str(folder), "lock", name)

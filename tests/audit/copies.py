@@ -29,6 +29,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "repository"
+        self.layer = "cv"
         self.store = folder / "store"
         self.events: list[Event] = []
         for name in ("recipes", "patches", "lockfiles"):
@@ -68,11 +69,11 @@ class Copy:
             check=False,
         )
 
-    def inventory(self, layer: str = "cv") -> Inventory:
+    def inventory(self, layer: str = "") -> Inventory:
         """List what a layer is made of."""
-        return documents.inventory(self.driver(), layer)
+        return documents.inventory(self.driver(), layer or self.layer)
 
     def findings(self, check: Check, **choice: Any) -> list[Finding]:
-        """Run one check over the layer cv."""
+        """Run one check over the layer."""
         asked = Choice(today=datetime.date(2026, 11, 21), **choice)
-        return list(check.run(make_subject(self.driver(), "cv", asked)))
+        return list(check.run(make_subject(self.driver(), self.layer, asked)))

@@ -1,4 +1,4 @@
-"""Bills of materials, of the real layer cv, read by tools that no one here wrote."""
+"""Bills of materials, of the real layer cv-atlas, read by tools that no one here wrote."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def copy(tmp_path: Path) -> Copy:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
-    """Write the documents of cv once."""
+    """Write the documents once."""
     folder = tmp_path_factory.mktemp("sbom")
-    stock = Copy(folder).inventory()
+    stock = Copy(folder).inventory("cv-atlas")
     paths: dict[Format, Path] = {}
     for form in FORMATS:
         # The ending by which spdx-tools knows JSON.
-        paths[form] = folder / f"cv.{form}.json"
+        paths[form] = folder / f"cv-atlas.{form}.json"
         paths[form].write_text(write_sbom(stock, form))
     return paths
 
@@ -67,7 +67,7 @@ def test_cyclonedx_is_valid_and_is_read_by_its_library(written: dict[Format, Pat
     formulation = document.pop("formulation")
     bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by its serialisation decorator
     assert bom.metadata.component is not None
-    assert bom.metadata.component.name == "cv"
+    assert bom.metadata.component.name == "cv-atlas"
     assert {str(c.purl) for c in bom.components if c.purl} >= SHIPPED
     bom.validate()
     (formula,) = formulation
@@ -104,7 +104,7 @@ def test_patches_dependencies_and_statements(written: dict[Format, Path]) -> Non
         assert text == (ROOT / patch["diff"]["url"]).read_bytes()
     assert opencv["cpe"].startswith("cpe:2.3:a:opencv:opencv:4.7.0:")
     needs = {row["ref"]: row.get("dependsOn", []) for row in document["dependencies"]}
-    assert set(needs["layer:cv"]) == {c["bom-ref"] for c in document["components"]}
+    assert set(needs["layer:cv-atlas"]) == {c["bom-ref"] for c in document["components"]}
     assert needs["package:scipy"] == ["package:numpy"]
     assert needs["package:opencv"] == [
         "package:numpy",
@@ -127,7 +127,7 @@ def test_formulation_names_every_build_and_environment(written: dict[Format, Pat
     (workflow,) = formula["workflows"]
     tasks = {task["name"]: task for task in workflow["tasks"]}
     assert {"python", "numpy", "scipy", "opencv", "atlas", "gcc-runtime", "build-tools"} <= tasks.keys()
-    lock = (ROOT / "lockfiles/cv.lock").read_text()
+    lock = (ROOT / "lockfiles/cv-atlas.lock").read_text()
     assert all(f'planned = "{task["uid"]}"' in lock for task in tasks.values())
     known = {c["bom-ref"] for c in (*document["components"], *formula["components"])}
     assert {i["resource"]["ref"] for task in tasks.values() for i in task.get("inputs", ())} <= known
@@ -160,7 +160,7 @@ def test_spdx_is_valid_and_is_read_by_its_library(written: dict[Format, Path]) -
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_document_follows_from_recipes_and_lock_alone(written: dict[Format, Path], form: Format) -> None:
     """Another process, hash seed, time zone, folder and day: the same bytes."""
-    command = [sys.executable, "-m", "layerlock", "--repo", str(ROOT), "sbom", "cv", "--format", form]
+    command = [sys.executable, "-m", "layerlock", "--repo", str(ROOT), "sbom", "cv-atlas", "--format", form]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
@@ -174,7 +174,7 @@ def test_a_document_follows_from_recipes_and_lock_alone(written: dict[Format, Pa
 
 
 def test_another_lock_gives_another_serial_number(copy: Copy, written: dict[Format, Path]) -> None:
-    copy.edit("lockfiles/cv.lock", lambda text: text + "# not the same\n")
+    copy.edit("lockfiles/cv-atlas.lock", lambda text: text + "# not the same\n")
     other = json.loads(write_sbom(copy.inventory(), "cyclonedx"))
     assert other["serialNumber"] != read(written["cyclonedx"])["serialNumber"]
 

@@ -84,6 +84,7 @@ def test_aliases_are_one_vulnerability(copy: Copy, dump: Path) -> None:
 
 
 def test_debian_packages_by_source_and_release(copy: Copy, dump: Path) -> None:
+    copy.layer = "cv-atlas"
     mended = {"fixed": "10.2.1-6+deb11u1"}
     assert vulnerable(copy, dump, record("CVE-2099-4", debian("gcc-10", EVER, mended, release="12"))) == []
     (found,) = vulnerable(copy, dump, record("DEBIAN-CVE-2099-4", debian("gcc-10", EVER, mended)))
@@ -230,6 +231,7 @@ def test_package_urls(copy: Copy, purl: str, said: str) -> None:
 
 
 def test_package_urls_of_parts_and_of_debian(copy: Copy) -> None:
+    copy.layer = "cv-atlas"
     copy.replace("recipes/packages/opencv.toml", "pkg:generic/zlib@1.2.13", "pkg:generic/zlib@1.2.12")
     copy.replace("recipes/packages/atlas.toml", "@3.10.3-10", "@1:3.10.2-10")
     assert {found.subject for found in copy.findings(PURL)} == {"opencv", "atlas"}
@@ -253,6 +255,7 @@ def test_what_ships_has_a_package_url(copy: Copy) -> None:
 
 
 def test_what_is_copied_out_of_the_environment_is_named(copy: Copy) -> None:
+    copy.layer = "cv-atlas"
     assert copy.findings(PARTS) == []
     copy.replace("recipes/packages/gcc-runtime.toml", '"libquadmath0"', '"libquadmath9"')
     (found,) = copy.findings(PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import platform
 import subprocess
 import sys
@@ -152,6 +153,32 @@ def test_bytecode_in_the_place_of_sources(task: dict[str, Any], entry: Entry, tm
     assert again.report == ended.report
     wrong = entry("sourceless", {**task, "keep_sources": ["../x"]})
     assert wrong.error["kind"] == "usage"
+
+
+def test_less_bytecode(task: dict[str, Any], entry: Entry) -> None:
+    _add(task, {f"{SITE}/one/broken.py": "def fail():\n    return 1 + [].pop()\n"})
+    task["bytecode"] = "unchecked-hash"
+    whole = entry("assemble", task)
+    lean = entry("assemble_lean", {**task, "columns": False, "no_bytecode": ["**/two.py", "**/gone/**"]})
+    compiled = {name for name in _names(whole.out) if name.endswith(".pyc")}
+    (left_out,) = compiled - set(_names(lean.out))
+    assert left_out.startswith(f"{SITE}/__pycache__/two.")
+    assert lean.messages("no-bytecode") == ["the pattern '**/gone/**' of no_bytecode selects no module"]
+    (name,) = (name for name in compiled if "broken" in name)
+    code = [
+        marshal.loads((out / "tree" / name).read_bytes()[16:]).co_consts[0] for out in (whole.out, lean.out)
+    ]
+    columns = [{position[2] for position in each.co_positions()} for each in code]
+    lines = [[position[0] for position in each.co_positions()] for each in code]
+    assert columns[0] != {None}
+    assert columns[1] == {None}
+    assert lines[0] == lines[1]
+    # Without a rule, and with columns, it is what assemble.py makes.
+    same = entry("assemble_lean", {**task, "columns": True, "no_bytecode": []})
+    assert same.report == whole.report
+    assert all(
+        (same.out / "tree" / n).read_bytes() == (whole.out / "tree" / n).read_bytes() for n in compiled
+    )
 
 
 @pytest.mark.parametrize(

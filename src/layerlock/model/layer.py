@@ -57,6 +57,11 @@ class AboutLayer:
         "Globs of modules that keep their source where the layer is `sourceless`, since something reads it.",
         default=(),
     )
+    columns: bool = item(
+        "Whether bytecode tells at which columns of a line things stand. Tracebacks of Python 3.11 and later underline "
+        "them; lines they name all the same.",
+        default=True,
+    )
     strip: bool = item("Whether symbols that loading does not need are dropped.", default=True)
     private: tuple[str, ...] = item(
         "Libraries of the layer that get a name of their own, because the runtime has an older one of the same name.",
@@ -107,6 +112,14 @@ class KeepRule:
 
     patterns: tuple[str, ...] = item("Globs from the layer's top.")
     reason: str = item("What needs them.", default="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoBytecodeRule:
+    """Modules that ship without bytecode in a layer that has it."""
+
+    patterns: tuple[str, ...] = item("Globs from the layer's top.")
+    reason: str = item("Why it does not matter that they are compiled where they are imported.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +176,7 @@ class LayerRecipe:
     compressor: Compressor = item("What packs it.", default=Compressor())
     prune: tuple[PruneRule, ...] = item("What stays out.", default=())
     keep: tuple[KeepRule, ...] = item("What stays in all the same.", default=())
+    no_bytecode: tuple[NoBytecodeRule, ...] = item("What ships without bytecode.", default=())
     allow_build_paths: tuple[BuildPathRule, ...] = item(
         "Where build folders may be named; anywhere else they stop the build.", default=()
     )

@@ -35,6 +35,9 @@ SMOKE = "/layerlock/smoke"
 STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 """What strips objects of a processor. Debian's name for arm64's is the same on every kind of host."""
 
+LEAN = "assemble_lean.py"
+"""What assembles where a layer leaves out some of its bytecode."""
+
 OLDER_PYTHON = "older_python.py"
 """What assembles where bytecode is for a Python before 3.11, whose marshal does not write the same bytes every time."""
 
@@ -116,12 +119,16 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
         task["loaded_before"] = list(about.loaded_before)
     if about.keep_sources:
         task["keep_sources"] = list(about.keep_sources)
+    entry = _assembler(recipe, recipes, runtime, code)
+    if entry == LEAN:
+        task["columns"] = about.columns
+        task["no_bytecode"] = [pattern for rule in recipe.no_bytecode for pattern in rule.patterns]
     return _step(
         recipe,
         recipes,
         code,
         name=tree_name(recipe.name),
-        entry=_assembler(recipe, runtime, code),
+        entry=entry,
         task=task,
         inputs=(
             Input(name=python.name, mount=python.mount),
@@ -137,12 +144,27 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     )
 
 
-def _assembler(recipe: LayerRecipe, runtime: RuntimeRecipe, code: GuestCode) -> str:
-    """Name the script that assembles a layer; the guest code of past revisions has none for older Pythons."""
-    version = tuple(int(part) for part in runtime.runtime.python.split("."))
-    if recipe.layer.bytecode != "none" and version < (3, 11) and OLDER_PYTHON in code:
+def _assembler(recipe: LayerRecipe, recipes: Recipes, runtime: RuntimeRecipe, code: GuestCode) -> str:
+    """Give the guest script that makes the layer's bytecode as the recipe wants it, and everything else of its tree.
+
+    The guest code of past revisions has none for older Pythons.
+    """
+    about = recipe.layer
+    lean = bool(recipe.no_bytecode) or not about.columns
+    older = tuple(int(part) for part in runtime.runtime.python.split(".")) < (3, 11)
+    if about.bytecode == "none":
+        return "assemble.py"
+    if lean and (older or about.bytecode == "sourceless"):
+        raise InvalidRecipe(
+            "`columns` and `[[no_bytecode]]` are for `unchecked-hash` bytecode of Python 3.11 and later",
+            hint="say `columns = true` and `no_bytecode = []`, or give another kind of bytecode or another runtime",
+            location=recipes.locate("layers", recipe.name, "layer.bytecode"),
+        )
+    if older and OLDER_PYTHON in code:
         return OLDER_PYTHON
-    return "sourceless.py" if recipe.layer.bytecode == "sourceless" else "assemble.py"
+    if about.bytecode == "sourceless":
+        return "sourceless.py"
+    return LEAN if lean else "assemble.py"
 
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:

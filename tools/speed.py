@@ -1,0 +1,105 @@
+"""Time what numpy, scipy and OpenCV compute, with layers' libraries and with the ready-made wheels'.
+
+    python -m tools.speed NAME=TREE [NAME=TREE...]     trees as they stand below /opt; the first is the measure
+
+Sizes decide between flags and libraries only where speed allows: this is the table that says so. Everything runs in one
+thread and what counts is processor time, so that it can be told on a busy machine, too.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tools.calls import table
+
+PROGRAM = """
+import json, time
+import cv2, numpy, scipy.fft, scipy.linalg, scipy.ndimage, scipy.signal
+
+cv2.setNumThreads(1)
+random = numpy.random.default_rng(1)
+square, other, half = random.random((1000, 1000)), random.random((1000, 1000)), random.random((400, 400))
+single, symmetric, many = square.astype(numpy.float32), half + half.T, random.random(1_000_000)
+whole = random.integers(0, 1 << 30, 1_000_000)
+photo = random.integers(0, 256, (1080, 1920, 3), numpy.uint8)
+turn = cv2.getRotationMatrix2D((960, 540), 30, 1)
+work = {
+    "matrix product, 1000 x 1000": lambda: square @ other,
+    "the same in single precision": lambda: single @ single,
+    "solve, 1000 x 1000": lambda: numpy.linalg.solve(square, other[0]),
+    "SVD, 400 x 400": lambda: numpy.linalg.svd(half),
+    "eigenvalues and vectors, symmetric, 400 x 400": lambda: scipy.linalg.eigh(symmetric),
+    "matrix times vector, 1000 x 1000": lambda: square @ many[:1000],
+    "FFT, 1000 x 1000": lambda: scipy.fft.fft2(square),
+    "sort a million": lambda: numpy.sort(many),
+    "sort a million integers": lambda: numpy.sort(whole),
+    "exp and sin of a million": lambda: numpy.sin(numpy.exp(many)),
+    "a sum of products of a million": lambda: (many * many + many).sum(),
+    "Gaussian filter, scipy, 1000 x 1000": lambda: scipy.ndimage.gaussian_filter(square, 2),
+    "Gaussian filter, OpenCV, 1920 x 1080": lambda: cv2.GaussianBlur(photo, (5, 5), 0),
+    "median filter, OpenCV": lambda: cv2.medianBlur(photo, 5),
+    "resize to 640 x 360, by area": lambda: cv2.resize(photo, (640, 360), interpolation=cv2.INTER_AREA),
+    "resize to 800 x 450, linear": lambda: cv2.resize(photo, (800, 450)),
+    "turn by 30°": lambda: cv2.warpAffine(photo, turn, (1920, 1080)),
+    "to grey": lambda: cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY),
+    "write PNG": lambda: cv2.imencode(".png", photo[:270, :480]),
+}
+
+def least(once):
+    once()
+    times, until = [], time.perf_counter() + 0.3
+    while len(times) < 3 or time.perf_counter() < until:
+        began = time.process_time()
+        once()
+        times.append(time.process_time() - began)
+    return min(times)
+
+print(json.dumps({name: least(once) for name, once in work.items()}))
+"""
+
+
+def speeds(interpreter: Sequence[str], trees: Mapping[str, Path], site: str) -> str:
+    """Time each operation in one process for each tree; a table of milliseconds, and of the first tree's ratios.
+
+    `interpreter` is loader, option, libraries and program, as `bench` gives it. The least of an operation's times
+    counts.
+    """
+    took = {name: _measure(interpreter, tree, site) for name, tree in trees.items()}
+    first, *others = took
+    rows = [("ms", *took, *(f"{first} / {name}" for name in others))]
+    for work in took[first]:
+        times = (f"{each[work] * 1e3:.2f}" for each in took.values())
+        rows.append((work, *times, *(f"{took[first][work] / took[name][work]:.2f}" for name in others)))
+    return table(*rows)
+
+
+def _measure(interpreter: Sequence[str], tree: Path, site: str) -> dict[str, float]:
+    loader, option, libraries, program = interpreter
+    command = [loader, option, f"{libraries}:{tree / 'lib'}", program, "-s", "-c", PROGRAM]
+    variables = {
+        "PYTHONPATH": str(tree / site),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHOME": str(Path(program).parents[1]),
+        # Of the wheels' BLAS, which takes all processors unless told not to.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    took: dict[str, float] = json.loads(done.stdout)
+    return took
+
+
+def main() -> int:
+    """Time the trees of the command line."""
+    from tools.bench import SITE, python  # noqa: PLC0415 - bench takes `speeds` from here
+
+    trees = dict(each.split("=", 1) for each in sys.argv[1:])
+    print(speeds(python(), {name: Path(tree) for name, tree in trees.items()}, SITE))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
