@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench import write_page
+from tools.bench import write_blocks
 from tools.quiet import LIMIT, TooNoisy, calibrate, noise
 
 QUIET = [(0.040 + 0.0001 * number, 0.040) for number in range(20)]
@@ -33,12 +33,15 @@ def test_too_few_rounds_tell_nothing() -> None:
 def test_a_page_is_written_on_a_quiet_machine_alone(tmp_path: Path) -> None:
     """And on a noisy one the old page stays, and the message says what to do."""
     page = tmp_path / "benchmarks.md"
-    write_page("first", page, lambda: QUIET)
+    page.write_text("Prose.\n<!-- measured: sizes -->\n<!-- end -->\n")
+    write_blocks({"sizes": "first"}, page, lambda: QUIET)
+    before = page.read_text()
+    assert before == "Prose.\n<!-- measured: sizes -->\n\nfirst\n\n<!-- end -->\n"
     for rounds in (UNEVEN, EVENLY_SLOWED):
         with pytest.raises(TooNoisy, match=r"100%|200%") as caught:
-            write_page("second", page, lambda rounds=rounds: rounds)  # type: ignore[misc] # bound at once
+            write_blocks({"sizes": "second"}, page, lambda rounds=rounds: rounds)  # type: ignore[misc] # bound at once
         assert "Nothing was written" in str(caught.value)
-        assert page.read_text() == "first"
+        assert page.read_text() == before
 
 
 def test_a_busy_machine_is_noisy() -> None:

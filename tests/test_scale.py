@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from layerlock.plan.priority import Cost, first_to_last
-from tools.scale import COUNT, PAGE, WORKERS, graph, with_blocks
+from tools.blocks import with_blocks
+from tools.scale import COUNT, PAGE, WORKERS, graph
 from tools.schedules import bound, list_schedule
 
 

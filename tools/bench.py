@@ -1,7 +1,8 @@
-"""Measure sizes and times of the layer cv, and write docs/benchmarks.md.
+"""Measure sizes and times of the layer cv, and write them into docs/benchmarks.md.
 
-    ./nox -s bench                         everything; builds cv once from an empty store
-    ./nox -s bench -- --events FILE        take the driver's overhead from the events of an earlier build
+    ./nox -s bench                                everything; builds cv once from an empty store
+    ./nox -s bench -- --events FILE               take the driver's share from the events of an earlier build
+    ./nox -s bench -- --only sizes imports        these alone; what else the page holds stays
 
 Run it on a machine with nothing else to do: on one that is too noisy (see `quiet`), it ends without writing. Sizes
 are compared with the ready-made wheels of the same versions, which pip downloads; import times are taken with the
@@ -20,13 +21,17 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import tomli
 
 from layerlock.io.nar import nar_sha256
+from tools.blocks import with_blocks
 from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
 from tools.files import digest, remove
 from tools.quiet import Round, calibrate, require_quiet
@@ -38,105 +43,144 @@ PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
 SITE = "python/lib/python3.11/site-packages"
 IMPORTS = "import numpy, scipy.stats, scipy.signal, scipy.optimize, scipy.ndimage, scipy.sparse.linalg, cv2"
 NO_OPS, COLD, WARM, HASHES = 11, 5, 9, 11
-LIMIT = 262_144_000
 
 
 def main() -> int:
-    """Measure everything and write the page."""
+    """Measure what is asked for and write it into the page."""
+    from tools import bench_choices  # noqa: PLC0415 - it measures by the functions of this module
+
+    sections: dict[str, Callable[[Subject], str]] = {
+        "sizes": sizes,
+        "nothing-to-do": nothing_to_do,
+        "share": share,
+        "imports": imports,
+        "speed": speed,
+        "bytecode": lambda subject: bench_choices.bytecode(subject.folder / "choices"),
+        "packing": lambda subject: bench_choices.compressors(subject.trees["cv"], subject.folder / "packed"),
+        "hashing": hashing,
+    }
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--events", type=Path, help="events of a build from an empty store")
-    chosen = options.parse_args()
-    from tools import bench_choices  # noqa: PLC0415 - it measures by the functions of this module
-
-    require_quiet("before the first measurement")
-    with temporary() as folder:
-        built = {name: call("build", name).result for name in LAYERS}
-        wheels = download(folder / "wheels")
-        trees = {name: unpacked([Path(result["path"])], folder / name) for name, result in built.items()}
-        trees["wheels"] = unpacked(wheels, folder / "unpacked" / SITE).parents[len(Path(SITE).parts) - 1]
-        packed = packed_like_zip(trees["wheels"], folder / "wheels.zip")
-        sizes = [
-            ("", "unzipped, MB", "zipped, MB", "files"),
-            *(
-                (f"`{n}`", megabytes(r["unzipped"]), megabytes(r["size"]), str(files(trees[n])))
-                for n, r in built.items()
-            ),
-            ("wheels", megabytes(weight(trees["wheels"])), megabytes(packed), str(files(trees["wheels"]))),
-        ]
-        no_op, noticed = no_ops(built["cv"])
-        starts = start_times()
-        require_quiet("after the builds with nothing to do")
-        earlier = read_events(chosen.events) if chosen.events else cold_build(folder / "cold")
-        require_quiet("before the imports")
-        interpreter = python()
-        imports = [
-            ("", "cold, s", "warm, s"),
-            *(
-                (f"`{n}`" if n in LAYERS else n, *import_times(interpreter, tree))
-                for n, tree in trees.items()
-            ),
-        ]
-        speed = speeds(interpreter, {name: trees[name] for name in ("cv", "cv-atlas", "wheels")}, SITE)
-        require_quiet("before the layers' choices")
-        choices = bench_choices.sections(folder / "choices")
-    page = "\n".join(
-        (
-            "# Benchmarks",
-            "",
-            f"<!-- Written by `./nox -s bench`. -->\n\nMeasured on {this_machine()}. 1 MB is a million bytes.",
-            "",
-            "## Sizes",
-            "",
-            "Against the ready-made wheels of the same versions "
-            f"({', '.join(' '.join(wheel.name.split('-')[:2]) for wheel in wheels)}), "
-            f"unpacked, and packed with DEFLATE at level 9. Lambda's limit is {megabytes(LIMIT)} MB unzipped.",
-            "",
-            table(*sizes),
-            "## A build with nothing to do",
-            "",
-            f"`layerlock build cv` when everything is built: {no_op:.2f} s of wall time (median of {NO_OPS})."
-            " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and"
-            f" time kept, was {noticed}.",
-            "",
-            f"`nox -s layer-cv`: {starts['layer']:.2f} s, where `nox -l`, which does nothing but start, takes"
-            f" {starts['nox']:.2f} s, and an empty Python program {starts['python']:.3f} s (medians of {NO_OPS}, in"
-            " turn).",
-            "",
-            "## The driver's share of a build from nothing",
-            "",
-            overhead(earlier),
-            "## Imports",
-            "",
-            f"`{IMPORTS}` in a fresh process of the Python 3.11 that the layer is built for, without writing bytecode,"
-            f" as on Lambda. Cold: the files dropped from the page cache before (median of {COLD}); warm: not (median"
-            f" of {WARM}).",
-            "",
-            table(*imports),
-            "## Speed",
-            "",
-            "Processor time in one thread, the least of many runs; ratios below 1 mean that `cv` is faster. On more"
-            " than one processor the wheels' BLAS takes all of them unless told not to; the layers' takes one.",
-            "",
-            speed,
-            *choices,
-            *hashing(),
-        )
+    options.add_argument(
+        "--only",
+        nargs="+",
+        choices=sections,
+        default=list(sections),
+        metavar="NAME",
+        help=", ".join(sections),
     )
-    write_page(page)
-    print(page)
+    chosen = options.parse_args()
+    with temporary() as folder:
+        subject = Subject(folder=folder, events=chosen.events)
+        blocks = {}
+        for name in chosen.only:
+            require_quiet(f"before the section {name}")
+            blocks[name] = f"{sections[name](subject).rstrip()}\n\n{provenance()}"
+            print(f"{name}\n\n{blocks[name]}\n", flush=True)
+    write_blocks(blocks)
     return 0
 
 
-def write_page(page: str, place: Path = PAGE, measure: Callable[[], Sequence[Round]] = calibrate) -> None:
+def write_blocks(
+    blocks: Mapping[str, str], place: Path = PAGE, measure: Callable[[], Sequence[Round]] = calibrate
+) -> None:
     """Write what was measured, if the machine is quiet to the end.
 
     Raises:
         TooNoisy: it is not, and what was measured last is worth nothing.
     """
     require_quiet("after the last measurement", measure)
-    place.write_text(page)
+    place.write_text(with_blocks(place.read_text(), blocks))
+
+
+def provenance() -> str:
+    """Say by which revision and on what a section was measured."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    return f"*Measured at {revision} on {this_machine()}.*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What sections measure, made when the first of them asks for it.
+
+    `folder` is for what is made; `events` those of a build of cv from an empty store, if there was one.
+    """
+
+    folder: Path
+    events: Path | None
+
+    @cached_property
+    def built(self) -> dict[str, dict[str, Any]]:
+        """Give the result of a build of each layer."""
+        return {name: call("build", name).result for name in LAYERS}
+
+    @cached_property
+    def wheels(self) -> list[Path]:
+        """Give the ready-made wheels of the same versions."""
+        return download(self.folder / "wheels")
+
+    @cached_property
+    def trees(self) -> dict[str, Path]:
+        """Give what each layer's zip holds, unpacked, and the wheels as such a tree."""
+        trees = {
+            name: unpacked([Path(result["path"])], self.folder / name) for name, result in self.built.items()
+        }
+        wheels = unpacked(self.wheels, self.folder / "unpacked" / SITE)
+        return {**trees, "wheels": wheels.parents[len(Path(SITE).parts) - 1]}
+
+    @cached_property
+    def interpreter(self) -> list[str]:
+        """Give the command that starts the layers' own Python."""
+        return python()
+
+
+def sizes(subject: Subject) -> str:
+    """Weigh the layers, and the wheels, which are packed as `zip -9` would."""
+    packed = packed_like_zip(subject.trees["wheels"], subject.folder / "wheels.zip")
+    weighed = {name: (result["unzipped"], result["size"]) for name, result in subject.built.items()}
+    weighed["wheels"] = (weight(subject.trees["wheels"]), packed)
+    rows = [
+        (name if name == "wheels" else f"`{name}`", *map(megabytes, both), str(files(subject.trees[name])))
+        for name, both in weighed.items()
+    ]
+    versions = ", ".join(" ".join(wheel.name.split("-")[:2]) for wheel in subject.wheels)
+    return f"{table(('', 'unzipped, MB', 'zipped, MB', 'files'), *rows)}\nThe wheels are {versions}."
+
+
+def nothing_to_do(subject: Subject) -> str:
+    """Time a build with nothing to do, alone and as a session, and change the zip."""
+    took, noticed = no_ops(subject.built["cv"])
+    starts = start_times()
+    return (
+        f"`layerlock build cv` when everything is built: {took:.2f} s of wall time (median of {NO_OPS})."
+        " Recipes, patches, lock and the zip's bytes are looked at: a zip changed in one byte, with its size and"
+        f" time kept, was {noticed}.\n\n"
+        f"`nox -s layer-cv`: {starts['layer']:.2f} s, where `nox -l`, which does nothing but start, takes"
+        f" {starts['nox']:.2f} s, and an empty Python program {starts['python']:.3f} s (medians of {NO_OPS}, in"
+        " turn)."
+    )
+
+
+def share(subject: Subject) -> str:
+    """Compare a build from nothing with its own commands."""
+    return overhead(read_events(subject.events) if subject.events else cold_build(subject.folder / "cold"))
+
+
+def imports(subject: Subject) -> str:
+    """Time the imports from every tree."""
+    rows = [
+        (f"`{name}`" if name in LAYERS else name, *import_times(subject.interpreter, tree))
+        for name, tree in subject.trees.items()
+    ]
+    return table(("", "cold, s", "warm, s"), *rows)
+
+
+def speed(subject: Subject) -> str:
+    """Time what the layers compute."""
+    return speeds(subject.interpreter, {n: subject.trees[n] for n in ("cv", "cv-atlas", "wheels")}, SITE)
 
 
 def download(folder: Path) -> list[Path]:
@@ -287,11 +331,16 @@ def import_times(interpreter: list[str], tree: Path) -> tuple[str, str]:
     return f"{statistics.median(cold):.2f}", f"{statistics.median(warm):.2f}"
 
 
-def hashing() -> list[str]:
-    """Hash trees in turn with Nix; a section of the page, empty where Nix is not installed."""
+def hashing(subject: Subject) -> str:
+    """Hash trees in turn with Nix.
+
+    Raises:
+        SystemExit: Nix is not installed.
+    """
+    del subject
     nix = shutil.which("nix")
     if nix is None:
-        return []
+        sys.exit("nix is not installed (Debian's nix-bin): leave the section hashing out with --only")
     theirs = [nix, "--extra-experimental-features", "nix-command", "hash", "path", "--sri"]
     places = {row["name"]: row["path"] for row in call("show", "cv").result["derivations"]}
     rows = [("tree", "MB", "`layerlock hash`, s", "the function alone, s", "`nix hash path`, s", "ratio")]
@@ -310,14 +359,7 @@ def hashing() -> list[str]:
         ratio = statistics.median(one[0] / one[2] for one in times)
         size = megabytes(weight(Path(place)))
         rows.append((f"`{name}`", size, f"{whole:.3f}", f"{inner:.3f}", f"{other:.3f}", f"{ratio:.2f}"))
-    return [
-        "## Hashing a tree",
-        "",
-        f"Whole processes, in turn, the tree in the page cache; medians of {HASHES}, the ratio pair by pair. Both say"
-        " the same hash. Python's start is part of ours, and most of it where a tree is small.",
-        "",
-        table(*rows),
-    ]
+    return table(*rows)
 
 
 def timed(command: list[str]) -> tuple[float, str]:

@@ -1,6 +1,6 @@
 """What a layer's choices cost and bring: of bytecode, and of the compressor. Sections of docs/benchmarks.md.
 
-    python -m tools.bench_choices          measures and prints them alone; they take five minutes
+`python -m tools.bench --only bytecode packing` measures these alone: ten minutes, most of them zopfli's.
 
 Variants of the layer cv are built from a copy of the recipes, so that no recipe of them stands in the repository.
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tools.bench import COLD, WARM, import_times, packed_like_zip, python, temporary, unpacked, weight
+from tools.bench import import_times, packed_like_zip, python, unpacked, weight
 from tools.calls import ROOT, call, megabytes, table
 
 GUEST: Final = ROOT / "src" / "layerlock" / "guest"
@@ -35,13 +35,6 @@ PACKERS: Final = (
 )
 
 
-def sections(folder: Path) -> list[str]:
-    """Measure in a folder that is empty or new; give the lines of the page."""
-    folder.mkdir(exist_ok=True)
-    built = {choice: variant(folder / choice, choice) for choice in BYTECODE}
-    return [*bytecode(folder, built), *compressors(folder, built["unchecked-hash"])]
-
-
 def variant(folder: Path, choice: str) -> Path:
     """Build the layer cv with another choice of bytecode, smoke tests and all; give the zip."""
     name = f"cv-{choice}"
@@ -57,27 +50,22 @@ def variant(folder: Path, choice: str) -> Path:
     return Path(str(call("--repo", str(folder), "build", name, "--out", str(folder / "dist")).result["path"]))
 
 
-def bytecode(folder: Path, built: dict[str, Path]) -> list[str]:
-    """Compare sizes and the time of imports."""
+def bytecode(folder: Path) -> str:
+    """Compare sizes and the time of imports; `folder` is new."""
+    folder.mkdir()
     interpreter = python()
     rows = [("bytecode", "unzipped, MB", "zipped, MB", "cold, s", "warm, s")]
-    for choice, path in built.items():
+    for choice in BYTECODE:
+        path = variant(folder / choice, choice)
         tree = unpacked([path], folder / f"tree-{choice}")
         times = import_times(interpreter, tree)
         rows.append((f"`{choice}`", megabytes(weight(tree)), megabytes(path.stat().st_size), *times))
-    return [
-        "## Bytecode",
-        "",
-        "The layer cv with each choice of `bytecode`, and the imports above in a fresh process: cold (median of"
-        f" {COLD}), warm (median of {WARM}).",
-        "",
-        table(*rows),
-    ]
+    return table(*rows)
 
 
-def compressors(folder: Path, zipped: Path) -> list[str]:
-    """Pack the tree of the layer cv by every compressor, as guest code does it, on all processors."""
-    tree = unpacked([zipped], folder / "tree-packed")
+def compressors(tree: Path, folder: Path) -> str:
+    """Pack a tree by every compressor, as guest code does it, on all processors; `folder` is new."""
+    folder.mkdir()
     cores = len(os.sched_getaffinity(0))
     called, size, slow = usual(tree, folder / "usual.zip")
     rows = [
@@ -88,14 +76,7 @@ def compressors(folder: Path, zipped: Path) -> list[str]:
         out, took = packed(folder, tree, script, level, cores)
         called = f"`{name}`, {'level' if name == 'libdeflate' else 'iterations'} {level}"
         rows.append((called, megabytes(out), f"{took:.1f}", f"{out / size:.3f}", f"{took / slow:.2f}"))
-    return [
-        "## Packing",
-        "",
-        f"The tree of the layer cv, {megabytes(weight(tree))} MB, on {cores} processors; one run each. Packing and"
-        " reading back what was packed are counted.",
-        "",
-        table(*rows),
-    ]
+    return f"{megabytes(weight(tree))} MB, on {cores} processors.\n\n{table(*rows)}"
 
 
 def usual(tree: Path, target: Path) -> tuple[str, int, float]:
@@ -125,14 +106,3 @@ def packed(folder: Path, tree: Path, script: str, level: int, jobs: int) -> tupl
     began = time.perf_counter()
     subprocess.run([sys.executable, str(GUEST / script), str(task)], check=True)
     return (out / "l.zip").stat().st_size, time.perf_counter() - began
-
-
-def main() -> int:
-    """Measure and print."""
-    with temporary() as folder:
-        print("\n".join(sections(folder)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,6 @@ import argparse
 import datetime
 import os
 import random
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from layerlock.model.derivation import Derivation
 from layerlock.plan.priority import Cost, first_to_last, priorities
 from layerlock.plan.resolve import Plan, plan_layers
 from tools import synthetic
+from tools.blocks import with_blocks
 from tools.schedules import bound, critical_path, list_schedule
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -192,15 +192,6 @@ def main() -> None:
     for text in blocks.values():
         print(text, end="\n\n")
     PAGE.write_text(with_blocks(PAGE.read_text(), blocks))
-
-
-def with_blocks(page: str, blocks: Mapping[str, str]) -> str:
-    """Put what was measured into a page; its prose stays, and so does what was not measured."""
-
-    def block(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{blocks[found[2]]}\n\n{found[3]}" if found[2] in blocks else found[0]
-
-    return re.sub(r"(<!-- measured: ([a-z]+) -->\n).*?(<!-- end -->)", block, page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
