@@ -60,8 +60,8 @@ def test_kinds_of_schemas_are_those_of_the_model() -> None:
         (("biuld", "x"), "error: there is no verb `biuld`\nhint: did you mean `build`?\n"),
         (("xyzzy",), "error: there is no verb `xyzzy`\nhint: one of: build, "),
         (
-            ("build",),
-            "error: the following arguments are required: NAME\nhint: see: layerlock build --help\n",
+            ("lock",),
+            "error: the following arguments are required: LAYER\nhint: see: layerlock lock --help\n",
         ),
         (
             ("build", "program", "--jbos", "2"),
