@@ -24,7 +24,9 @@ def make(task: Task) -> Report:
     """Assemble a layer or a function."""
     if "handler" in task:
         return function.function(task)
-    return sourceless.assemble_sourceless(task) if task["bytecode"] == "sourceless" else assemble.assemble(task)
+    return (
+        sourceless.assemble_sourceless(task) if task["bytecode"] == "sourceless" else assemble.assemble(task)
+    )
 
 
 if __name__ == "__main__":
