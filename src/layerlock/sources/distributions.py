@@ -17,7 +17,7 @@ from layerlock.events import Listener
 from layerlock.io.archives import unpack_tar, unpack_zip
 from layerlock.model.ports import SourceStore
 from layerlock.sources.candidates import Candidate
-from layerlock.sources.fetch import Reach, download
+from layerlock.sources.fetch import Reach, bring
 
 LEGACY: Final = ("setuptools>=40.8.0", "wheel")
 """What builds a project that names nothing itself (PEP 518, and setuptools' `build_meta:__legacy__`)."""
@@ -61,14 +61,8 @@ def fetch_candidate(found: Candidate, store: SourceStore, reach: Reach, emit: Li
         FetchError: no index gives it.
         HashMismatch: its bytes are not those that the index states.
     """
-    return store.add_file(
-        found.sha256,
-        found.filename,
-        lambda into: download(
-            f"{found.project} {found.version}", (found.url,), found.sha256, None, into,
-            fetcher=reach.fetcher, origins=reach.origins, emit=emit,
-        ),
-    )  # fmt: skip
+    name = f"{found.project} {found.version}"
+    return bring(name, (found.url,), found.sha256, found.filename, store=store, reach=reach, emit=emit)
 
 
 def read_wheel(path: Path) -> Distribution:

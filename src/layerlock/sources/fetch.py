@@ -104,6 +104,30 @@ def fetch_file(
     return store.add_file(locked.sha256, filename(locked.urls), fill, waiting)
 
 
+def bring(
+    name: str,
+    urls: tuple[str, ...],
+    sha256: str,
+    called: str,
+    *,
+    store: FileStore,
+    reach: Reach,
+    emit: Listener,
+) -> Path:
+    """Bring a file that is not pinned yet into the store, under the name `called`; give its place.
+
+    Raises:
+        FetchError, HashMismatch: see `download`.
+    """
+    return store.add_file(
+        sha256,
+        called,
+        lambda into: download(
+            name, urls, sha256, None, into, fetcher=reach.fetcher, origins=reach.origins, emit=emit
+        ),
+    )
+
+
 def download(
     name: str,
     urls: tuple[str, ...],

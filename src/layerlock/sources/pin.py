@@ -19,7 +19,7 @@ from layerlock.model.recipe import (
     WheelSource,
     ZipSource,
 )
-from layerlock.sources.fetch import Reach, add_checkout, copy_folder, download
+from layerlock.sources.fetch import Reach, add_checkout, bring, copy_folder
 from layerlock.sources.git import Refs, check_tag, on_branch, remote_refs
 from layerlock.sources.git_urls import check_repository
 from layerlock.sources.origins import check_url, filename
@@ -99,14 +99,9 @@ def _pin_file(
     if place is None:
         if reach.offline:
             raise _offline(key)
-        place = store.add_file(
-            source.sha256,
-            filename(source.urls),
-            lambda into: download(
-                key, source.urls, source.sha256, None, into,
-                fetcher=reach.fetcher, origins=reach.origins, emit=emit,
-            ),
-        )  # fmt: skip
+        place = bring(
+            key, source.urls, source.sha256, filename(source.urls), store=store, reach=reach, emit=emit
+        )
     return LockedFile(kind="file", key=key, urls=source.urls, sha256=source.sha256, size=place.stat().st_size)
 
 

@@ -18,7 +18,7 @@ from layerlock.events import Listener
 from layerlock.io.atomic import write_bytes
 from layerlock.io.http import AllFailed
 from layerlock.model.ports import SourceStore
-from layerlock.sources.fetch import Reach, download
+from layerlock.sources.fetch import Reach, bring
 from layerlock.sources.offers import Wheel
 
 _LARGEST: Final = 4 << 20
@@ -54,14 +54,8 @@ def fetch_wheel(wheel: Wheel, store: SourceStore, reach: Reach, emit: Listener) 
         FetchError: no index gives it.
         HashMismatch: its bytes are not those that the index states.
     """
-    return store.add_file(
-        wheel.sha256,
-        wheel.filename,
-        lambda into: download(
-            f"{wheel.project} {wheel.version}", (wheel.file,), wheel.sha256, None, into,
-            fetcher=reach.fetcher, origins=reach.origins, emit=emit,
-        ),
-    )  # fmt: skip
+    name = f"{wheel.project} {wheel.version}"
+    return bring(name, (wheel.file,), wheel.sha256, wheel.filename, store=store, reach=reach, emit=emit)
 
 
 def check_against_wheel(wheel: Wheel, known: Metadata, path: Path) -> None:
