@@ -18,12 +18,13 @@ from tools.calls import table
 
 PROGRAM = """
 import json, time
-import cv2, numpy, scipy.fft, scipy.linalg, scipy.ndimage, scipy.signal
+import cv2, numpy, scipy.fft, scipy.linalg, scipy.ndimage, scipy.signal, scipy.spatial.distance, scipy.special
 
 cv2.setNumThreads(1)
 random = numpy.random.default_rng(1)
 square, other, half = random.random((1000, 1000)), random.random((1000, 1000)), random.random((400, 400))
 single, symmetric, many = square.astype(numpy.float32), half + half.T, random.random(1_000_000)
+points = random.random((1000, 20))
 whole = random.integers(0, 1 << 30, 1_000_000)
 photo = random.integers(0, 256, (1080, 1920, 3), numpy.uint8)
 turn = cv2.getRotationMatrix2D((960, 540), 30, 1)
@@ -38,7 +39,12 @@ work = {
     "sort a million": lambda: numpy.sort(many),
     "sort a million integers": lambda: numpy.sort(whole),
     "exp and sin of a million": lambda: numpy.sin(numpy.exp(many)),
+    "clip a million": lambda: numpy.clip(many, 0.2, 0.8),
+    "shuffle a million": lambda: random.permutation(1_000_000),
     "a sum of products of a million": lambda: (many * many + many).sum(),
+    "erf of a million": lambda: scipy.special.erf(many),
+    "resample 100,000 by 3 / 7": lambda: scipy.signal.resample_poly(many[:100_000], 3, 7),
+    "distances of 1000 points, 20 dimensions": lambda: scipy.spatial.distance.cdist(points, points),
     "Gaussian filter, scipy, 1000 x 1000": lambda: scipy.ndimage.gaussian_filter(square, 2),
     "Gaussian filter, OpenCV, 1920 x 1080": lambda: cv2.GaussianBlur(photo, (5, 5), 0),
     "median filter, OpenCV": lambda: cv2.medianBlur(photo, 5),

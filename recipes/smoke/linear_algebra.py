@@ -3,6 +3,7 @@
 Argument: a file with `module: version` lines.
 """
 
+import ctypes
 import re
 import sys
 
@@ -30,6 +31,16 @@ with open("/proc/self/maps", encoding="utf-8") as file:
     loaded = {line.split()[-1] for line in file if re.search(r"/lib[^/]*(?:blas|lapack|atlas)[^/]*\.so", line)}
 assert loaded and all(name.startswith("/opt/lib/") for name in loaded), loaded
 assert len({name for name in loaded if "blas" in name}) == 1, loaded
+library = ctypes.CDLL("libblas.so.3")
+if hasattr(library, "openblas_get_config"):
+    library.openblas_get_config.restype = ctypes.c_char_p
+    said = library.openblas_get_config().decode()
+    assert "HASWELL" in said and "DYNAMIC_ARCH" not in said, said
+    assert len(loaded) == 1, loaded
+    print(said)
+else:
+    assert any("atlas" in name for name in loaded), loaded
+    print("ATLAS")
 
 # The Hilbert matrix of order 5 has the determinant 1 / 266716800000, and an inverse of whole numbers.
 hilbert = scipy.linalg.hilbert(5)
