@@ -42,10 +42,11 @@ def variant(folder: Path, choice: str) -> Path:
     for each in ("recipes", "lockfiles", "patches"):
         shutil.copytree(ROOT / each, folder / each)
     (folder / "recipes" / "layers" / f"{name}.toml").write_text(
-        # Whole, whatever of it cv leaves out.
+        # Whole, whatever of it cv leaves out; the budget is that of cv's own choice.
         f'no_bytecode = []\n\n[layer]\nname = "{name}"\nbase = "cv"\nsummary = "cv with other bytecode"\n'
         f'bytecode = "{choice}"\ncolumns = true\n'
         f"{BYTECODE[choice]}"
+        '[budget]\nunzipped = "250 MB"\nzipped = "50 MB"\n'
     )
     call("--repo", str(folder), "lock", name)
     return Path(str(call("--repo", str(folder), "build", name, "--out", str(folder / "dist")).result["path"]))
