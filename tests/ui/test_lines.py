@@ -34,13 +34,13 @@ def room(*, new: bool, needed: int, free: int) -> RoomExpected:
         (time(known=0, seconds=0), None),
         (
             room(new=True, needed=1_800_000_000, free=52_000_000_000),
-            "room     1,800.0 MB or more go into /home/user/.cache, a new store (52,000.0 MB free); "
+            "room     1.8 GB or more go into /home/user/.cache, a new store (52.0 GB free); "
             "layerlock gc clears up",
         ),
         (room(new=False, needed=1_800_000_000, free=52_000_000_000), None),
         (
             room(new=False, needed=1_800_000_000, free=900_000_000),
-            "room     /home/user/.cache will take 1,800.0 MB, and 900.0 MB are free: make room (layerlock gc), "
+            "room     /home/user/.cache will take 1.8 GB, and 900.0 MB are free: make room (layerlock gc), "
             "or name another folder with --store",
         ),
     ],

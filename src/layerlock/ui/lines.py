@@ -121,7 +121,7 @@ def _plan(event: PlanMade, name: str) -> Line | None:
         parts.append(f"{count(event.to_fetch, 'source')} to fetch{bytes_}")
     if not parts:
         return None
-    return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="start")
+    return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="ahead")
 
 
 def _time(event: TimeExpected) -> Line | None:
