@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlock.events import Event, RoomExpected, TimeExpected
+from layerlock.events import BuildFailedEvent, Event, RoomExpected, TimeExpected
 from layerlock.model.times import History, Took, expect
 from layerlock.ui.lines import describe
 
@@ -48,6 +48,12 @@ def room(*, new: bool, needed: int, free: int) -> RoomExpected:
 def test_what_to_expect(event: Event, line: str | None) -> None:
     described = describe(event)
     assert (str(described) if described is not None else None) == line
+
+
+def test_a_failure_names_what_failed_once() -> None:
+    reason = "layer-cv-smoke: the smoke test 'loads' ended with 1; the end of the log:\n  AssertionError"
+    line = describe(BuildFailedEvent(name="layer-cv-smoke", reason=reason, log=""))
+    assert str(line) == "failed   layer-cv-smoke: the smoke test 'loads' ended with 1"
 
 
 def test_what_this_machine_took_counts_first_and_a_like_name_last() -> None:
