@@ -73,6 +73,8 @@ def main() -> int:
         help=", ".join(sections),
     )
     chosen = options.parse_args()
+    # A section without a place in the page is told now, not after an hour.
+    with_blocks(PAGE.read_text(), dict.fromkeys(chosen.only, ""))
     with temporary() as folder:
         subject = Subject(folder=folder, events=chosen.events)
         blocks = {}
