@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import tomli
 
 ROOT = Path(__file__).parents[1]
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "tiny"
+version = "1"
+"""
 NAMES = ("cluster", "dev", "docs", "driver", "examples", "nox")
 
 
@@ -71,3 +84,37 @@ def test_every_dependency_is_locked() -> None:
             found = re.match(r"[A-Za-z0-9-]+", requirement)
             assert found is not None
             assert found[0].lower() in locked, f"{requirement}: run ./nox -s requirements"
+
+
+def test_what_is_installed_is_brought_up_to_date_from_within_too(tmp_path: Path) -> None:
+    """The tutorial has `.venv` active, whose Python has no pip, when a lock changes or another one is wanted."""
+    (tmp_path / "requirements").mkdir()
+    script = shutil.copy(ROOT / "requirements/install", tmp_path / "requirements")
+    lock = tmp_path / "requirements/tiny.txt"
+    lock.write_text(one_of("setuptools", (ROOT / "requirements/nox.txt").read_text()))
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    module = tmp_path / "src/layerlock/__init__.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    outside = Path(sys._base_executable).parent  # type: ignore[attr-defined] # of CPython since 3.8
+    inside = str(tmp_path / ".venv/bin")
+    for path in (f"{outside}:{os.defpath}", f"{inside}:{outside}:{os.defpath}"):
+        done = subprocess.run(
+            [script, "tiny"],
+            env={**os.environ, "PATH": path, "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (
+            0,
+            "layerlock: installing requirements/tiny.txt into .venv\n",
+        )
+        module.write_text("# Another version: what is installed is of before.\n")
+
+
+def one_of(name: str, lock: str) -> str:
+    """Give the lines of one requirement."""
+    (found,) = re.findall(rf"^{name}==(?:.*\\\n)+.*\n", lock, re.MULTILINE)
+    return str(found)

@@ -31,8 +31,10 @@ from typing import Any
 import tomli
 
 from layerlock.io.nar import nar_sha256
+from tools import cold_start
 from tools.blocks import with_blocks
 from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
+from tools.cold_start import SITE, regular
 from tools.files import digest, remove
 from tools.quiet import Round, calibrate, require_quiet
 from tools.speed import speeds
@@ -40,9 +42,7 @@ from tools.speed import speeds
 PAGE = ROOT / "docs" / "benchmarks.md"
 LAYERS = ("cv", "cv-small", "cv-atlas")
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
-SITE = "python/lib/python3.11/site-packages"
-IMPORTS = "import numpy, scipy.stats, scipy.signal, scipy.optimize, scipy.ndimage, scipy.sparse.linalg, cv2"
-NO_OPS, COLD, WARM, HASHES = 11, 5, 9, 11
+NO_OPS, HASHES = 11, 11
 
 
 def main() -> int:
@@ -54,6 +54,7 @@ def main() -> int:
         "nothing-to-do": nothing_to_do,
         "share": share,
         "imports": imports,
+        "init": init,
         "speed": speed,
         "bytecode": lambda subject: bench_choices.bytecode(subject.folder / "choices"),
         "packing": lambda subject: bench_choices.compressors(subject.trees["cv"], subject.folder / "packed"),
@@ -72,6 +73,8 @@ def main() -> int:
         help=", ".join(sections),
     )
     chosen = options.parse_args()
+    # A section without a place in the page is told now, not after an hour.
+    with_blocks(PAGE.read_text(), dict.fromkeys(chosen.only, ""))
     with temporary() as folder:
         subject = Subject(folder=folder, events=chosen.events)
         blocks = {}
@@ -171,16 +174,23 @@ def share(subject: Subject) -> str:
 
 def imports(subject: Subject) -> str:
     """Time the imports from every tree."""
-    rows = [
-        (f"`{name}`" if name in LAYERS else name, *import_times(subject.interpreter, tree))
-        for name, tree in subject.trees.items()
-    ]
-    return table(("", "cold, s", "warm, s"), *rows)
+    return cold_start.against("wheels", cold_start.imports(subject.interpreter, subject.trees))
+
+
+def init(subject: Subject) -> str:
+    """Have AWS's emulator time how a function starts that does the imports."""
+    emulator, client = (Path(held("cv")[f"lambda-{each}"]) for each in ("emulator", "client"))
+    emulated = cold_start.Emulated(
+        emulator=emulator / "aws-lambda-rie",
+        client=client / "lib/python3.11/site-packages",
+        interpreter=subject.interpreter,
+    )
+    return cold_start.against("wheels", cold_start.inits(emulated, subject.trees))
 
 
 def speed(subject: Subject) -> str:
     """Time what the layers compute."""
-    return speeds(subject.interpreter, {n: subject.trees[n] for n in ("cv", "cv-atlas", "wheels")}, SITE)
+    return speeds(subject.interpreter, {n: subject.trees[n] for n in ("cv", "cv-atlas", "wheels")})
 
 
 def download(folder: Path) -> list[Path]:
@@ -210,11 +220,6 @@ def unpacked(archives: list[Path], folder: Path) -> Path:
                     path.unlink()
                     path.symlink_to(target)
     return folder
-
-
-def regular(tree: Path) -> Iterator[Path]:
-    """Give every regular file of a tree."""
-    return (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
 def weight(tree: Path) -> int:
@@ -293,42 +298,26 @@ def overhead(built: Called) -> str:
     )
 
 
+def held(layer: str) -> dict[str, str]:
+    """Give where the store has each output that a layer is made of."""
+    return {row["name"]: row["path"] for row in call("show", layer).result["derivations"]}
+
+
 def python(layer: str = "cv") -> list[str]:
     """Give the command that starts the layer's own Python, with the libraries of the root that stands in for Lambda."""
     runtime = tomli.loads((ROOT / "recipes/layers" / f"{layer}.toml").read_text())["layer"]["runtime"]
     about = tomli.loads((ROOT / "recipes/runtimes" / f"{runtime}.toml").read_text())["runtime"]
-    places = {row["name"]: row["path"] for row in call("show", layer).result["derivations"]}
-    root, home = places[f"environment-{about['environment']}"], places[about["package"]]
-    folders = [f"{root}/lib/x86_64-linux-gnu", f"{root}/usr/lib/x86_64-linux-gnu", f"{home}/lib"]
-    (loader,) = Path(folders[0]).glob("ld-[0-9]*.so")
-    return [str(loader), "--library-path", ":".join(folders), f"{home}/bin/python{about['python']}"]
+    places = held(layer)
+    root, home = (Path(places[name]) for name in (f"environment-{about['environment']}", about["package"]))
+    return interpreted(root, home, about["python"])
 
 
-def import_times(interpreter: list[str], tree: Path) -> tuple[str, str]:
-    """Time the imports in fresh processes, with the tree's files out of the page cache and in it."""
-    loader, option, libraries, program = interpreter
-    command = [loader, option, f"{libraries}:{tree / 'lib'}", program, "-s", "-c", IMPORTS]
-    variables = {
-        "PYTHONPATH": str(tree / SITE),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHOME": str(Path(program).parents[1]),
-    }
-
-    def once() -> float:
-        began = time.perf_counter()
-        subprocess.run(command, env=variables, check=True)
-        return time.perf_counter() - began
-
-    os.sync()
-    once()
-    cold = []
-    for _ in range(COLD):
-        for path in regular(tree):
-            with path.open("rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        cold.append(once())
-    warm = [once() for _ in range(WARM)]
-    return f"{statistics.median(cold):.2f}", f"{statistics.median(warm):.2f}"
+def interpreted(root: Path, home: Path, version: str) -> list[str]:
+    """Give the command that starts a Python in the folder `home` with a root's loader and libraries."""
+    folders = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu", home / "lib"]
+    (loader,) = folders[0].glob("ld-[0-9]*.so")
+    libraries = ":".join(str(folder) for folder in folders)
+    return [str(loader), "--library-path", libraries, f"{home}/bin/python{version}"]
 
 
 def hashing(subject: Subject) -> str:
@@ -342,7 +331,7 @@ def hashing(subject: Subject) -> str:
     if nix is None:
         sys.exit("nix is not installed (Debian's nix-bin): leave the section hashing out with --only")
     theirs = [nix, "--extra-experimental-features", "nix-command", "hash", "path", "--sri"]
-    places = {row["name"]: row["path"] for row in call("show", "cv").result["derivations"]}
+    places = held("cv")
     rows = [("tree", "MB", "`layerlock hash`, s", "the function alone, s", "`nix hash path`, s", "ratio")]
     for name in ("environment-bullseye", "layer-cv-tree"):
         place = places[name]

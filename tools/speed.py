@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.calls import table
+from tools.cold_start import started
 
 PROGRAM = """
 import json, time
@@ -68,13 +69,13 @@ print(json.dumps({name: least(once) for name, once in work.items()}))
 """
 
 
-def speeds(interpreter: Sequence[str], trees: Mapping[str, Path], site: str) -> str:
+def speeds(interpreter: Sequence[str], trees: Mapping[str, Path]) -> str:
     """Time each operation in one process for each tree; a table of milliseconds, and of the first tree's ratios.
 
     `interpreter` is loader, option, libraries and program, as `bench` gives it. The least of an operation's times
     counts.
     """
-    took = {name: _measure(interpreter, tree, site) for name, tree in trees.items()}
+    took = {name: _measure(interpreter, tree) for name, tree in trees.items()}
     first, *others = took
     rows = [("ms", *took, *(f"{first} / {name}" for name in others))]
     for work in took[first]:
@@ -83,27 +84,24 @@ def speeds(interpreter: Sequence[str], trees: Mapping[str, Path], site: str) -> 
     return table(*rows)
 
 
-def _measure(interpreter: Sequence[str], tree: Path, site: str) -> dict[str, float]:
-    loader, option, libraries, program = interpreter
-    command = [loader, option, f"{libraries}:{tree / 'lib'}", program, "-s", "-c", PROGRAM]
-    variables = {
-        "PYTHONPATH": str(tree / site),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHOME": str(Path(program).parents[1]),
-        # Of the wheels' BLAS, which takes all processors unless told not to.
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+def _measure(interpreter: Sequence[str], tree: Path) -> dict[str, float]:
+    command, variables = started(interpreter, tree)
+    variables["OPENBLAS_NUM_THREADS"] = (
+        "1"  # of the wheels' BLAS, which takes all processors unless told not to
+    )
+    done = subprocess.run(
+        [*command, "-c", PROGRAM], env=variables, check=True, capture_output=True, text=True
+    )
     took: dict[str, float] = json.loads(done.stdout)
     return took
 
 
 def main() -> int:
     """Time the trees of the command line."""
-    from tools.bench import SITE, python  # noqa: PLC0415 - bench takes `speeds` from here
+    from tools.bench import python  # noqa: PLC0415 - bench takes `speeds` from here
 
     trees = dict(each.split("=", 1) for each in sys.argv[1:])
-    print(speeds(python(), {name: Path(tree) for name, tree in trees.items()}, SITE))
+    print(speeds(python(), {name: Path(tree) for name, tree in trees.items()}))
     return 0
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from layerlock.events import BuildFinished, PlanMade, RoomExpected, TimeExpected
+from layerlock.events import BuildFinished, Event, PlanMade, RoomExpected, TimeExpected
 from layerlock.io.lockfile import read_lock
 from layerlock.io.times import read_note, read_times
+from layerlock.model.times import History
+from layerlock.store.local import LocalStore
 from layerlock.workflows.building import build_package, record_layer
+from layerlock.workflows.foreseeing import Foreseeing
 from layerlock.workflows.locking import lock_layer
 
 from .conftest import Bench
@@ -89,3 +92,21 @@ def test_notes_go_with_the_logs(bench: Bench) -> None:
     assert read_note(log) is not None
     # What a collection looks at are the names of logs: both are of the one build.
     assert {path.stem for path in log.parent.glob(f"{made.planned}.*")} == {made.planned}
+
+
+@pytest.mark.parametrize(
+    ("trees", "new"), [((), True), (("sandbox-program",), True), (("sandbox-program", "tiny-c"), False)]
+)
+def test_a_store_is_new_to_builds_though_doctor_has_used_it(
+    tmp_path: Path, trees: tuple[str, ...], new: bool
+) -> None:
+    """What `doctor` tries a sandbox with stays in the store; it is no build."""
+    store = LocalStore(tmp_path)
+    store.layout.make()
+    for name in trees:
+        (store.layout.trees / f"{'0' * 64}-{name}").mkdir()
+    told: list[Event] = []
+    foreseeing = Foreseeing(told.append, store, {"tiny-c": "a" * 64}, History(here=(), elsewhere=()), 2)
+    foreseeing(PlanMade(name="tiny-c", derivations=(), to_build=("tiny-c",), to_fetch=1, fetch_bytes=7))
+    (room,) = (event for event in told if isinstance(event, RoomExpected))
+    assert (room.store, room.needed, room.new) == (str(tmp_path), 7, new)

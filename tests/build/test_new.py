@@ -103,6 +103,21 @@ def test_a_wheel_of_pure_python_becomes_a_layer(bench: Bench, index: Index) -> N
     assert files_of(bench) - before == set(made.files)
 
 
+def test_another_version_of_what_is_there_has_a_name_of_its_own(bench: Bench, index: Index) -> None:
+    """Asked for by `==`; the same version, and ranges, are refused as ever."""
+    index.add("layerlock-tiny-pure", "1.1")
+    first = started(bench, index, Wanted(requirement="layerlock-tiny-pure==1.0"))
+    second = started(bench, index, Wanted(requirement="layerlock-tiny-pure==1.1"))
+    assert (first.package, second.package) == ("layerlock-tiny-pure", "layerlock-tiny-pure-1.1")
+    assert set(second.files) == {file.replace("-pure", "-pure-1.1") for file in first.files}
+    for requirement in ("==1.0", "==1.1", "==1.*", ">=1.1", ""):
+        with pytest.raises(UsageError, match="is there already"):
+            started(bench, index, Wanted(requirement=f"layerlock-tiny-pure{requirement}"))
+    assert driver(bench, index).repository.layer("layerlock-tiny-pure-1.1").layer.packages == (
+        second.package,
+    )
+
+
 def test_a_source_is_built_by_what_it_names_and_goes_into_a_layer_that_is_there(
     bench: Bench, index: Index, tmp_path: Path
 ) -> None:

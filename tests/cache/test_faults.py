@@ -26,6 +26,7 @@ from layerlock.cache.s3 import S3
 from layerlock.cache.substitute import CachedSources
 from layerlock.cache.web import Web
 from layerlock.errors import HashMismatch
+from layerlock.events import FetchFinished
 from layerlock.io.http import Fetcher
 from layerlock.model.digest import unsri
 from layerlock.model.lock import LockedFile
@@ -285,6 +286,7 @@ def test_sources_come_by_their_hash(both: tuple[Place, Place], team: Team, fresh
     assert came[0].read_bytes() == b"0"
     assert came[1:] == [None, None, None]
     assert fresh.file(bad.sha256) is None
+    assert [(e.name, e.size) for e in team.events if isinstance(e, FetchFinished)] == [(good.key, good.size)]
     assert team.warnings.count("the cache team is not used") == 2
 
 

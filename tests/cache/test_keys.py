@@ -40,6 +40,15 @@ def test_a_key_is_made_and_read(tmp_path: Path) -> None:
         make_key(path)
 
 
+def test_the_folder_of_a_key_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "config" / "layerlock" / "key.pem"
+    make_key(path)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert path.is_file()
+    with pytest.raises(UsageError, match=r"below.pem cannot be written: (File exists|Not a directory)"):
+        make_key(path / "below.pem")
+
+
 def test_a_key_of_openssl_is_read(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], check=True)

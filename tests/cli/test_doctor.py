@@ -165,6 +165,14 @@ def test_offline_asks_nobody(layerlock: Run, tmp_path: Path) -> None:
     assert found["index"]["found"] == found["debian"]["found"] == "not asked (--offline)"
 
 
+def test_the_report_is_as_wide_as_columns_says(layerlock: Run) -> None:
+    """Also where it is not a terminal that reads it. A word, such as a path, stays whole."""
+    told = [layerlock("doctor", "--offline", COLUMNS=columns).stdout.splitlines() for columns in ("50", "")]
+    for lines, columns in zip(told, (50, 110), strict=True):
+        longest = max(len(line) for line in lines if len(line[25:].split()) > 1)
+        assert columns - 30 < longest <= columns
+
+
 def test_a_store_that_is_full(home: Path, repository: Path) -> None:
     done = altered('mkdir "$STORE"; mount -t tmpfs -o size=64k none "$STORE"', home, repository)
     found = checks(done)

@@ -31,6 +31,16 @@ def test_help_of_the_command_names_every_verb_and_every_exit_code(layerlock: Run
     assert max(map(len, done.stdout.split("\n"))) <= 110
 
 
+@pytest.mark.parametrize("columns", [40, 60])
+def test_help_fits_a_narrow_terminal(layerlock: Run, columns: int) -> None:
+    """But for what is to be typed as it stands. No word of it is lost."""
+    wide, narrow = (layerlock("--help", COLUMNS=str(each)) for each in (200, columns))
+    assert narrow.stdout.split()[20:] == wide.stdout.split()[20:]
+    lines = narrow.stdout.split("\n")
+    long = [line for line in lines if len(line) > columns and not line.endswith(":")]
+    assert [line.partition(":")[0] for line in long] == ["usage"]
+
+
 def test_exit_codes_are_distinct_and_without_gaps() -> None:
     codes = [code for code, _ in exit_codes()]
     assert codes == sorted(set(codes))

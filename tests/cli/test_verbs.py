@@ -187,7 +187,7 @@ def test_nothing_is_written_beside_the_store(layerlock: Run, repository: Path) -
 
 def test_new_overwrites_nothing(layerlock: Run, repository: Path) -> None:
     before = sorted(repository.rglob("*"))
-    done = layerlock("new", "library==2.0")
+    done = layerlock("new", "library==1.0")
     assert (done.returncode, done.stdout) == (2, "")
     assert "recipes/packages/library.toml is there already; nothing is overwritten" in done.stderr
     assert "layerlock update library" in done.stderr

@@ -97,3 +97,13 @@ def test_stray_events_do_no_harm() -> None:
     assert not board.builds
     board.apply(BuildStarted(name="x", planned=P, resolved=R, log=""), 0.0)
     assert list(board.builds) == ["x"]
+
+
+def test_what_caches_gave_before_the_plan_is_part_of_all() -> None:
+    board = Board()
+    board.apply(FetchStarted(name="python", url="/cache", size=30), 0.0)
+    board.apply(FetchFinished(name="python", size=30, seconds=1.0), 1.0)
+    plan = PlanMade(name="cv", derivations=(), to_build=("numpy",), to_fetch=2, fetch_bytes=7)
+    board.apply(plan, 1.0)
+    assert (board.fetched, board.to_fetch) == (1, 3)
+    assert (board.bytes_so_far(), board.fetch_bytes) == (30, 37)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlock.events import Event, RoomExpected, TimeExpected
+from layerlock.events import BuildFailedEvent, Event, RoomExpected, TimeExpected
 from layerlock.model.times import History, Took, expect
 from layerlock.ui.lines import describe
 
@@ -34,13 +34,13 @@ def room(*, new: bool, needed: int, free: int) -> RoomExpected:
         (time(known=0, seconds=0), None),
         (
             room(new=True, needed=1_800_000_000, free=52_000_000_000),
-            "room     1,800.0 MB or more go into /home/user/.cache, a new store (52,000.0 MB free); "
+            "room     1.8 GB or more go into /home/user/.cache, a new store (52.0 GB free); "
             "layerlock gc clears up",
         ),
         (room(new=False, needed=1_800_000_000, free=52_000_000_000), None),
         (
             room(new=False, needed=1_800_000_000, free=900_000_000),
-            "room     /home/user/.cache will take 1,800.0 MB, and 900.0 MB are free: make room (layerlock gc), "
+            "room     /home/user/.cache will take 1.8 GB, and 900.0 MB are free: make room (layerlock gc), "
             "or name another folder with --store",
         ),
     ],
@@ -48,6 +48,12 @@ def room(*, new: bool, needed: int, free: int) -> RoomExpected:
 def test_what_to_expect(event: Event, line: str | None) -> None:
     described = describe(event)
     assert (str(described) if described is not None else None) == line
+
+
+def test_a_failure_names_what_failed_once() -> None:
+    reason = "layer-cv-smoke: the smoke test 'loads' ended with 1; the end of the log:\n  AssertionError"
+    line = describe(BuildFailedEvent(name="layer-cv-smoke", reason=reason, log=""))
+    assert str(line) == "failed   layer-cv-smoke: the smoke test 'loads' ended with 1"
 
 
 def test_what_this_machine_took_counts_first_and_a_like_name_last() -> None:

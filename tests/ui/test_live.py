@@ -81,7 +81,14 @@ def test_nothing_of_the_display_stays() -> None:
     written = stage.stream.getvalue()
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # the cursor is shown again
     screen = screen_after(stage.stream.getvalue())
-    assert [line.partition(" ")[0] for line in screen] == ["fetched", "retry", "reused", "fetched", ""]
+    assert [line.partition(" ")[0] for line in screen] == [
+        "plan",
+        "fetched",
+        "retry",
+        "reused",
+        "fetched",
+        "",
+    ]
 
 
 def test_hostile_text_reaches_the_terminal_as_text_alone() -> None:

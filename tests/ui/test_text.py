@@ -31,7 +31,7 @@ from tests.ui.script import HOSTILE
 from tests.ui.snapshots import check_snapshot
 
 
-def test_sizes_are_decimal_megabytes() -> None:
+def test_sizes_are_decimal() -> None:
     given = (0, 999, 1000, 999_499, 999_500, 1_000_000, 37_849_113, 262_144_000, 1_234_567_890)
     assert [size(n) for n in given] == [
         "0 B",
@@ -42,7 +42,7 @@ def test_sizes_are_decimal_megabytes() -> None:
         "1.0 MB",
         "37.8 MB",
         "262.1 MB",
-        "1,234.6 MB",
+        "1.2 GB",
     ]
 
 

@@ -84,8 +84,8 @@ def _code(survey: Survey) -> Iterator[Finding]:
 _GUARD: Final = "__stack_chk_fail"
 """What code calls that was compiled with a stack protector, in the C library of Linux."""
 _RELRO: Final[dict[Relro, tuple[str, Severity]]] = {
-    "none": ("stay writable all over after loading (no RELRO)", Severity.WARNING),
-    "partial": ("keep their tables of functions writable (partial RELRO)", Severity.NOTE),
+    "none": ("everything stays writable after loading (no RELRO)", Severity.WARNING),
+    "partial": ("tables of functions stay writable (partial RELRO)", Severity.NOTE),
 }
 
 
@@ -102,7 +102,7 @@ def _relro(survey: Survey) -> Iterator[Finding]:
         said, severity = _RELRO[relro]
         yield RELRO.found(
             package or survey.name,
-            f"{_objects(paths, totals[package], package)} {said}: {_few(_bases(paths))}",
+            f"{said} in {_objects(paths, totals[package], package)}: {_few(_bases(paths))}",
             hint="link with -Wl,-z,relro,-z,now",
             location=survey.place(paths[0]),
             severity=severity,
@@ -122,7 +122,7 @@ def _protector(survey: Survey) -> Iterator[Finding]:
         paths = objects[package]
         yield PROTECTOR.found(
             package or survey.name,
-            f"{_objects(paths, len(paths), package)} do not guard the stack: {_few(_bases(paths))}",
+            f"nothing guards the stack in {_objects(paths, len(paths), package)}: {_few(_bases(paths))}",
             hint="compile with -fstack-protector-strong, which costs little",
             location=survey.place(paths[0]),
         )
@@ -236,8 +236,11 @@ def _who(loader: Loader, found: Found) -> str:
 
 
 def _objects(paths: Sequence[str], total: int, package: str) -> str:
-    some = f"all {total}" if len(paths) == total else f"{len(paths)} of {total}"
-    return f"{some} objects of {package}" if package else f"{some} objects"
+    if total == 1:
+        some = "the only object"
+    else:
+        some = f"{'all' if len(paths) == total else f'{len(paths)} of'} {total} objects"
+    return f"{some} of {package}" if package else some
 
 
 def _bases(paths: Sequence[str]) -> list[str]:

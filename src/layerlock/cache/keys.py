@@ -123,18 +123,21 @@ def read_key_file(path: Path) -> Ed25519PrivateKey:
 def make_key(path: Path) -> str:
     """Write a new private key to a file that is not there yet, mode 0600; give the public key.
 
+    Its folder is made where it is missing, for its owner alone.
+
     Raises:
         UsageError: the file exists, or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        raise UsageError(
-            f"{path} is there already", hint="a key is never overwritten: name another file"
-        ) from None
     except OSError as error:
+        if path.exists():
+            raise UsageError(
+                f"{path} is there already", hint="a key is never overwritten: name another file"
+            ) from None
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     try:
         os.fchmod(descriptor, 0o600)

@@ -176,6 +176,7 @@ class CachedSources:
         for cache in self._caches():
             if self._misses.get(cache.name, 0) >= _MISSES:
                 continue
+            began = time.monotonic()
             try:
                 found = _source(pin, cache, store)
             except Unreachable as error:
@@ -187,7 +188,10 @@ class CachedSources:
                 found = None
             self._note(cache, 0 if found is not None else 1)
             if found is not None:
-                return found
+                place, size = found
+                # Only now is it known that the cache has it: no `FetchStarted` goes before.
+                emit(FetchFinished(name=pin.key, size=size, seconds=time.monotonic() - began))
+                return place
         return None
 
     def _note(self, cache: Cache, misses: int) -> None:
@@ -195,11 +199,13 @@ class CachedSources:
             self._misses[cache.name] = self._misses.get(cache.name, 0) + misses if misses else 0
 
 
-def _source(pin: LockedFile | LockedGit, cache: Cache, store: OutputStore) -> Path | None:
+def _source(pin: LockedFile | LockedGit, cache: Cache, store: OutputStore) -> tuple[Path, int] | None:
+    """Bring a source from a cache; give its place in the store, and its bytes."""
     match pin:
         case LockedFile():
             filename = pin.urls[0].rpartition("/")[2] if pin.urls else ""
-            return bring_file(cache.place, pin.sha256, pin.size, filename or pin.key, store)
+            path = bring_file(cache.place, pin.sha256, pin.size, filename or pin.key, store)
+            return None if path is None else (path, pin.size)
         case LockedGit():
             made = bring_tree(cache.place, pin.tree, _LARGEST_TREE, pin.key.replace("/", "-"), store)
-            return None if made is None else made.path
+            return None if made is None else (made.path, made.size)

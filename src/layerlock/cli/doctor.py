@@ -60,7 +60,7 @@ def run(call: Call) -> int:
     call.result(
         _text(
             examined,
-            columns=width(call.stdout, WIDTH),
+            columns=width(call.stdout, call.variables, WIDTH),
             colour=coloured(call.variables, terminal=call.stdout.isatty()),
         ),
         {

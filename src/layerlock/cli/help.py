@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from layerlock import errors
@@ -10,31 +12,35 @@ from layerlock.cli.verbs import VERBS
 from layerlock.errors import LayerlockError
 
 WIDTH = 88
+_LEAST = 20
+"""Columns of text; on less nothing is set well."""
+_ENDLESS = 10_000
 INTERRUPTED = "interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); what was finished is kept"
 ONE = "Of diff: they differ. Else anything unforeseen; a defect, most likely."
 MAIN = (
     "Builds AWS Lambda layers from pinned recipes: every source, tool and patch is named by its hash, every "
     "build runs in a sandbox without network, and the same lock gives the same zip, byte for byte."
 )
-_FIRST_STEPS = """\
-first steps, in a folder that holds `recipes/`:
-  layerlock show                 what there is
-  layerlock lock cv              pin every source of the layer cv: writes lockfiles/cv.lock
-  layerlock build cv             build it: writes dist/cv.zip
-  layerlock record cv            write the hashes of what was built into the lock"""
-_VARIABLES = """\
-environment:
-  LAYERLOCK_STORE                the store, where --store is not given
-  LAYERLOCK_JOBS                 processes at once, where --jobs is not given
-  LAYERLOCK_SANDBOX              bwrap, docker or auto, where --sandbox is not given
-  LAYERLOCK_CACHE_KEY            the private key of `cache push`, where --key is not given
-  LAYERLOCK_SCHEDULER            the cluster that builds, where --scheduler is not given
-  LAYERLOCK_TLS_CA, _CERT, _KEY  the files of --tls-ca, --tls-cert and --tls-key
-  LAYERLOCK_TRACEBACK            if set, show where in the driver an unexpected error came from
-  LAYERLOCK_PLAIN                if set, write plain lines on terminals too, as suits screen readers
-  NO_COLOR                       if set, write without colours
-  DOCKER_HOST, DOCKER_CONTEXT    the docker engine, as for the docker command
-  HTTPS_PROXY, REQUESTS_CA_BUNDLE, NETRC and PIP_INDEX_URL are heeded as `requests` and pip do"""
+_FIRST_STEPS = (
+    ("layerlock show", "what there is"),
+    ("layerlock lock cv", "pin every source of the layer cv: writes lockfiles/cv.lock"),
+    ("layerlock build cv", "build it: writes dist/cv.zip"),
+    ("layerlock record cv", "write the hashes of what was built into the lock"),
+)
+_VARIABLES = (
+    ("LAYERLOCK_STORE", "the store, where --store is not given"),
+    ("LAYERLOCK_JOBS", "processes at once, where --jobs is not given"),
+    ("LAYERLOCK_SANDBOX", "bwrap, docker or auto, where --sandbox is not given"),
+    ("LAYERLOCK_CACHE_KEY", "the private key of `cache push`, where --key is not given"),
+    ("LAYERLOCK_SCHEDULER", "the cluster that builds, where --scheduler is not given"),
+    ("LAYERLOCK_TLS_CA, _CERT, _KEY", "the files of --tls-ca, --tls-cert and --tls-key"),
+    ("LAYERLOCK_TRACEBACK", "if set, show where in the driver an unexpected error came from"),
+    ("LAYERLOCK_PLAIN", "if set, write plain lines on terminals too, as suits screen readers"),
+    ("NO_COLOR", "if set, write without colours"),
+    ("DOCKER_HOST, DOCKER_CONTEXT", "the docker engine, as for the docker command"),
+    ("HTTPS_PROXY, NETRC", "heeded as `requests` does; REQUESTS_CA_BUNDLE and NO_PROXY too"),
+    ("PIP_INDEX_URL", "the index, as for pip"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +57,7 @@ class Help:
         paragraphs = (
             "writes:\n" + _fill(self.writes, "  "),
             "example:\n" + "\n".join(f"  {line}" for line in self.examples),
-            "related:\n" + "\n".join(f"  layerlock {verb:<8} {VERBS[verb]}" for verb in self.related),
+            "related:\n" + _rows((f"layerlock {verb}", VERBS[verb]) for verb in self.related),
             "Exit codes: layerlock --help",
         )
         return "\n\n".join(paragraphs)
@@ -64,15 +70,13 @@ def description(text: str) -> str:
 
 def main_epilog() -> str:
     """Write what follows the options in the help of the command itself."""
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items())
-    codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes())
+    codes = [(f"{code:>3}", meaning) for code, meaning in exit_codes()]
     return "\n\n".join(
         (
-            f"verbs (layerlock VERB --help says more):\n{verbs}",
-            _FIRST_STEPS,
-            _VARIABLES,
-            f"exit codes:\n{codes}",
+            f"verbs (layerlock VERB --help says more):\n{_rows(VERBS.items())}",
+            f"first steps, in a folder that holds `recipes/`:\n{_rows(_FIRST_STEPS)}",
+            f"environment:\n{_rows(_VARIABLES)}",
+            f"exit codes:\n{_rows(codes)}",
         )
     )
 
@@ -89,6 +93,31 @@ def exit_codes() -> list[tuple[int, str]]:
 
 
 def _fill(text: str, indent: str) -> str:
+    return _wrapped(text, min(WIDTH, _columns(WIDTH)), indent, indent)
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> str:
+    """Set names and what they mean in two columns; where a terminal is too narrow, meanings take several lines."""
+    rows = [*rows]
+    wide = max(len(name) for name, _ in rows)
+    columns = _columns(_ENDLESS)
+    # Beside long names a narrow terminal has no room: meanings go below them, indented.
+    beside = columns >= wide + 4 + _LEAST
+    lines = []
+    for name, meaning in rows:
+        if beside:
+            lines.append(_wrapped(meaning, columns, f"  {name:<{wide}}  ", " " * (wide + 4)))
+        else:
+            lines += [f"  {name}", _wrapped(meaning, columns, " " * 6, " " * 6)]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> str:
     import textwrap  # noqa: PLC0415 - only who asks for help pays for it
 
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
+def _columns(otherwise: int) -> int:
+    """Give the terminal's columns as argparse does: what COLUMNS says counts first."""
+    return max(shutil.get_terminal_size((otherwise, 24)).columns, _LEAST)

@@ -54,7 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ENVIRONMENT",
         help="what to compile in; one that fits the runtime if left out",
     )
-    parser.add_argument("--name", metavar="PACKAGE", help="the package's name; the project's if left out")
+    parser.add_argument(
+        "--name",
+        metavar="PACKAGE",
+        help="the package's name; the project's if left out, with its version where another one is there",
+    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--wheel", dest="only", action="store_const", const="wheel", help="take a wheel, compiled or not"
@@ -92,7 +96,8 @@ def run(call: Call) -> int:
 
 def _told(started: Started) -> str:
     kind = "a wheel" if started.kind == "wheel" else "its source"
-    parts = [f"{started.package} {started.version}, from {kind}: {started.file}"]
+    version = "" if started.package.endswith(f"-{started.version}") else f" {started.version}"
+    parts = [f"{started.package}{version}, from {kind}: {started.file}"]
     if started.certain:
         parts.append(f"  licence: {started.licence}")
     else:

@@ -141,8 +141,11 @@ def coloured(variables: Mapping[str, str], *, terminal: bool) -> bool:
     return terminal and not variables.get("NO_COLOR") and variables.get("TERM", "dumb") != "dumb"
 
 
-def width(stream: TextIO, most: int) -> int:
-    """Give the columns of a terminal, at most so many; elsewhere just those."""
+def width(stream: TextIO, variables: Mapping[str, str], most: int) -> int:
+    """Give the columns that COLUMNS names, else those of a terminal, at most so many; elsewhere just those."""
+    named = variables.get("COLUMNS", "")
+    if named.isascii() and named.isdigit() and int(named):
+        return min(int(named), most)
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):

@@ -91,8 +91,9 @@ class Board:
             case PlanMade():
                 self.waiting.update(dict.fromkeys(event.to_build))
                 self.to_build += len(event.to_build)
-                self.to_fetch += event.to_fetch
-                self.fetch_bytes += event.fetch_bytes
+                # A plan does not count what caches gave before it was made.
+                self.to_fetch = max(self.to_fetch, self.fetched) + event.to_fetch
+                self.fetch_bytes = max(self.fetch_bytes, self.bytes_so_far()) + event.fetch_bytes
             case FetchStarted(size=total):
                 download = self._download(name, total, now)
                 download.size = total if total is not None else download.size

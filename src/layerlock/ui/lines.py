@@ -95,7 +95,8 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
         case Waiting(doing=doing):
             return Line(word="waiting", text=f"{name}: another driver {doing} it", importance="trouble")
         case BuildFailedEvent(reason=reason):
-            return Line(word="failed", text=f"{name}: {_first(reason)}", importance="trouble")
+            said = _first(reason).removeprefix(f"{name}: ")
+            return Line(word="failed", text=f"{name}: {said}", importance="trouble")
         case CheckStarted(derivations=rebuilt, variations=variations):
             under = f" under {', '.join(variations)}" if variations else " without variations"
             text = f"{name}: {count(len(rebuilt), 'derivation')}{under}"
@@ -121,7 +122,7 @@ def _plan(event: PlanMade, name: str) -> Line | None:
         parts.append(f"{count(event.to_fetch, 'source')} to fetch{bytes_}")
     if not parts:
         return None
-    return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="start")
+    return Line(word="plan", text=f"{name}: {', '.join(parts)}", importance="ahead")
 
 
 def _time(event: TimeExpected) -> Line | None:

@@ -59,12 +59,14 @@ def address(url: str) -> str:
 
 
 def size(count: int) -> str:
-    """Write bytes in decimal units, MB being 10^6 bytes: `37.8 MB`, `412 kB`, `96 B`."""
+    """Write bytes in decimal units, MB being 10^6 bytes: `1.8 GB`, `37.8 MB`, `412 kB`, `96 B`."""
     if count < 1000:
         return f"{count} B"
     if count < 999_500:
         return f"{count / 1e3:.0f} kB"
-    return f"{count / 1e6:,.1f} MB"
+    if count < 999_950_000:
+        return f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from packaging.utils import canonicalize_name
 
 from layerlock.errors import InvalidRecipe, UsageError
 from layerlock.io.repository import Repository
@@ -15,6 +17,9 @@ from layerlock.model.runtime import RuntimeRecipe
 from layerlock.sources.candidates import Kind
 from layerlock.sources.target import Target
 from layerlock.workflows.recipe_texts import Place
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*(?<!\.wheels)")
 """What recipes may be called; `NAME.wheels.toml` is where pins stand."""
@@ -114,6 +119,19 @@ def choose(repository: Repository, wanted: Wanted, package: str, layer: str) -> 
         assembly=assembly,
         tools=like.tools if like is not None else ("guest-tools",),
     )
+
+
+def package_name(repository: Repository, requirement: Requirement, wanted: str) -> str:
+    """Give the package's name: what is wanted, or the project's own.
+
+    Where that is the recipe of another version, an exact version is part of the name: layers choose between both.
+    """
+    project = canonicalize_name(requirement.name)
+    exact = [each.version for each in requirement.specifier if each.operator == "=="]
+    if wanted or project not in repository.names("packages") or len(exact) != 1 or exact[0].endswith("*"):
+        return wanted or project
+    same = repository.package(project).package.version == exact[0]
+    return project if same else f"{project}-{exact[0]}"
 
 
 def tools_name(package: str) -> str:

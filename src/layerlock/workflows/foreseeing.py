@@ -18,13 +18,15 @@ from layerlock.io.times import SUFFIX, read_note, read_times, write_note, write_
 from layerlock.model.lock import Lock
 from layerlock.model.times import Expected, History, Took, expect
 from layerlock.store.local import LocalStore
+from layerlock.workflows.planning import PROGRAM
 
 
 class Foreseeing:
     """A listener before another one: after a plan it tells what to expect, and it notes what each build took.
 
     `planned` are the plan's hashes by name, `history` what is known of its builds, `jobs` the processes that a build
-    may run at once. It is made before anything is put into the store: `new` is a store that holds nothing yet.
+    may run at once. It is made before a build puts anything into the store: a new one has nothing yet, or the sandbox's
+    program alone, which `doctor` brings.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Foreseeing:
         self._planned = planned
         self._history = history
         self._jobs = jobs
-        self._new = not any(store.layout.planned.glob("*.json"))
+        self._new = all(tree.name.endswith(f"-{PROGRAM}") for tree in store.layout.trees.glob("*"))
 
     def __call__(self, event: Event) -> None:
         """Hand an event on, and do what it gives occasion for."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from layerlock.audit.declared import declared
 from layerlock.errors import Offline
@@ -24,6 +23,7 @@ from layerlock.workflows.choosing import (
     build_environment,
     choose,
     compiling_python,
+    package_name,
     paths_of,
     refuse_what_is_there,
     tools_name,
@@ -67,7 +67,7 @@ def start(driver: Driver, wanted: Wanted, reach: Callable[[], Reach]) -> Started
     """
     requirement = read_requirement(wanted.requirement)
     repository = driver.repository
-    package = wanted.package or canonicalize_name(requirement.name)
+    package = package_name(repository, requirement, wanted.package)
     layer = wanted.layer or package
     paths = paths_of(repository, package, layer)
     refuse_what_is_there(repository, paths, package, layer, named=bool(wanted.layer))
