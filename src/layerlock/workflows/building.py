@@ -210,12 +210,13 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
+    from layerlock.build.noting import Noting  # noqa: PLC0415 - see above
     from layerlock.workflows.foreseeing import Foreseeing, read_history  # noqa: PLC0415 - see above
 
     wanted = {name: planned for name, planned in plan.planned.items() if name not in made}
     history = read_history(driver.store, driver.repository, wanted.values())
-    foreseeing = Foreseeing(driver.emit, driver.store, plan.planned, history, driver.jobs)
-    workshop = replace(driver.workshop, emit=foreseeing)
+    noting = Noting(driver.emit, driver.store, driver.jobs)
+    workshop = replace(driver.workshop, emit=Foreseeing(noting, driver.store, plan.planned, history))
     if complete is not None:
         pins = complete()
         driver.store.hold(keeping.sources(pins.values()))
