@@ -170,14 +170,17 @@ def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[
 
 def complete_pins(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Mapping[str, LockedSource]:
     """Pin what no lock holds of a package, for this run: one that is in no layer yet can be built all the same."""
+    from layerlock.io.together import together  # noqa: PLC0415 - not every verb runs threads
+
     if name in driver.repository.targets():
         return pins
     closure = closure_of_package(driver.repository, name)
-    missing = [
-        (recipe, source) for recipe, _, source in closure.sources() if source_key(recipe, source) not in pins
+    works = [
+        partial(driver.supplier.pin, recipe, source, None, upgrade=False)
+        for recipe, _, source in closure.sources()
+        if source_key(recipe, source) not in pins
     ]
-    pinned = [driver.supplier.pin(recipe, source, None, upgrade=False) for recipe, source in missing]
-    return {**pins, **{pin.key: pin for pin in pinned}}
+    return {**pins, **{pin.key: pin for pin in together(works, most=FETCHES)}}
 
 
 def realise_targets(
