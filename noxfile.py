@@ -107,6 +107,7 @@ tool_session("prove", "Rebuild cv varied, by Docker, and as it was; writes docs/
 tool_session("bench", "Measure sizes and times; writes docs/benchmarks.md")
 tool_session("scale", "Measure planning, and scheduling by Dask; writes docs/scale.md")
 tool_session("soak", "Invoke LambdaVision ten thousand times; writes docs/lambdavision.md")
+tool_session("worker-image", "Make the image of workers: nox -s worker-image -- FILE", "worker_image")
 tool_session("lint-examples", "Hold examples/ against AWS's and Serverless's own rules", "lint_examples")
 tool_session("schema", "Write docs/schema/ and the reference pages from records", "reference")
 tool_session("requirements", "Write the locks under requirements/ anew: nox -s requirements -- --upgrade")

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import tomli
 
+from tools import worker_pins
+
 ROOT = Path(__file__).parents[1]
 PROJECT = """
 [build-system]
@@ -66,6 +68,17 @@ def test_the_locks_agree() -> None:
     )
     assert driver < nox < cluster < dev
     assert nox < docs
+
+
+def test_workers_have_what_the_lock_of_clusters_pins() -> None:
+    recipe = tomli.loads(worker_pins.PACKAGE.read_text())
+    assert tuple(recipe["requirements"]["wants"]) == worker_pins.wanted(), "run ./nox -s requirements"
+    found = tomli.loads(worker_pins.PACKAGE.with_suffix(".wheels.toml").read_text())["resolved"]
+    assert found["wants"] == recipe["requirements"]["wants"]
+    hashes = {requirement.partition(" ; ")[0]: hashes for requirement, hashes in pinned("cluster").items()}
+    for wheel in found["wheels"]:
+        assert wheel["sha256"] in hashes[f"{wheel['name']}=={wheel['version']}"]
+    assert len(found["wheels"]) == len(found["wants"])
 
 
 def test_every_dependency_is_locked() -> None:

@@ -1,10 +1,15 @@
-"""Write the locks under requirements/ anew, with hashes, and no index named: ./nox -s requirements -- --upgrade"""
+"""Write the locks under requirements/ anew, with hashes, and no index named: ./nox -s requirements -- --upgrade
+
+The wheels of the image of workers follow them.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+from tools import worker_pins
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPILE = (
@@ -31,6 +36,7 @@ def main() -> int:
         more = () if FOLLOW in of else tuple(sys.argv[1:])
         line = [*uv, *of, f"--output-file=requirements/{name}.txt", *more]
         subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    worker_pins.write(debian=False)
     return 0
 
 

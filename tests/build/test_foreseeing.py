@@ -106,7 +106,7 @@ def test_a_store_is_new_to_builds_though_doctor_has_used_it(
     for name in trees:
         (store.layout.trees / f"{'0' * 64}-{name}").mkdir()
     told: list[Event] = []
-    foreseeing = Foreseeing(told.append, store, {"tiny-c": "a" * 64}, History(here=(), elsewhere=()), 2)
+    foreseeing = Foreseeing(told.append, store, {"tiny-c": "a" * 64}, History(here=(), elsewhere=()))
     foreseeing(PlanMade(name="tiny-c", derivations=(), to_build=("tiny-c",), to_fetch=1, fetch_bytes=7))
     (room,) = (event for event in told if isinstance(event, RoomExpected))
     assert (room.store, room.needed, room.new) == (str(tmp_path), 7, new)

@@ -263,8 +263,10 @@ class Cluster:
         )
 
     def run(self, *words: str, network: int = 0, spoilt: Sequence[str] = ()) -> Process:
-        """Start a command of the driver in a network."""
+        """Start a command of the driver in a network, in a folder that is in no repository of recipes."""
         module = ["tests.cluster.spoilt", *spoilt, "--"] if spoilt else ["layerlock"]
+        # The spoilt ones are found by way of it.
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         line = [*self.networks.entering(network), sys.executable, "-m", *module, *words]
         return Process(
             subprocess.Popen(
@@ -272,7 +274,8 @@ class Cluster:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                cwd=ROOT,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
             )
         )

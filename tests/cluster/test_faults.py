@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,6 +162,42 @@ def test_a_cache_that_is_lost_on_the_way(prepared: Prepared, make_cluster: MakeC
     cluster.worker("good")
     came_out(prepared, build)
     build.wait_for("warning .*leaving leaves the cluster: the cache .* cannot be written")
+
+
+@pytest.mark.long
+def test_a_disk_that_is_too_small_for_a_build(prepared: Prepared, make_cluster: MakeCluster) -> None:
+    # The build's own commands find no room, and fail in their own way: another worker has some.
+    cluster = make_cluster()
+    repository = repository_for(prepared, cluster, locked=False)
+    recipe = repository / "recipes/packages/one.toml"
+    large = "head -c 200000000 /dev/zero > /build/large; rm /build/large\nsleep"
+    recipe.write_text(recipe.read_text().replace("sleep", large))
+    cluster.start()
+    with disk(cluster.folder / "store-cramped", prepared.template, spare=100):
+        cluster.places["cramped"] = cluster.networks.add()
+        cluster.worker("cramped", "--room=1 MB", "--patience=1")
+        joined(cluster)
+        build = cluster.build(repository, "four")
+        build.wait_for("note .*one: on cramped")
+        cluster.worker("good")
+        came_out(prepared, build)
+        cluster.workers["cramped"].stop()
+    build.wait_for("warning .*cramped leaves the cluster: the disk is full: the build of one failed: ")
+    build.wait_for("note .*one: on good")
+
+
+@contextmanager
+def disk(place: Path, template: Path, *, spare: int) -> Iterator[None]:
+    """Mount a small disk that holds a copy of a store, and so many more megabytes."""
+    place.mkdir()
+    held = subprocess.run(["du", "-sm", str(template)], capture_output=True, text=True, check=True)
+    size = int(held.stdout.split()[0]) + spare
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(place)], check=True)
+    try:
+        subprocess.run(["cp", "-a", f"{template}/.", str(place)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.long

@@ -6,7 +6,14 @@ import datetime
 
 import pytest
 
-from layerlock.errors import DiskFull, InsecureCluster, NoScheduler, UsageError, VersionMismatch
+from layerlock.errors import (
+    DiskFull,
+    InsecureCluster,
+    NoScheduler,
+    SandboxUnavailable,
+    UsageError,
+    VersionMismatch,
+)
 from tests.cluster.conftest import MakeCluster, Prepared, repository_for, started
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long]
@@ -59,18 +66,30 @@ def test_leaving_and_coming_back(prepared: Prepared, make_cluster: MakeCluster) 
     again.wait_for("nothing like four, as the recipes stand, was left to the cluster")
 
 
-def test_who_does_not_fit_in(prepared: Prepared, make_cluster: MakeCluster) -> None:
+def test_who_does_not_fit_in(
+    prepared: Prepared, make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = make_cluster()
     repository = repository_for(prepared, cluster)
     started(cluster, "good")
     older = cluster.worker("older", spoilt=("older", "0.0.1"))
     full = cluster.worker("full", "--room=900000 GB")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    boxless = cluster.worker("boxless", "--sandbox=docker")
+    monkeypatch.undo()
+    places = ("--store", str(cluster.folder / "store-other"), "--repo", str(repository))
+    to = ("--scheduler", cluster.address, *cluster.tls())
+    past = cluster.run(*places, "build", "four", *to, spoilt=("older", "0.0.1"))
     cluster.certificate("expired", not_after=datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1))
     expired = cluster.build(repository, "four", *cluster.tls("expired"))
     stranger = make_cluster()  # with an authority of its own
     refused = cluster.build(repository, "four", *stranger.tls())
     assert older.end() == VersionMismatch.exit_code
     older.wait_for("the scheduler at .* is of layerlock 0.1.0, .*, and this is layerlock 0.0.1, ")
+    assert past.end() == VersionMismatch.exit_code
+    past.wait_for("the scheduler at .* is of layerlock 0.1.0, .*, and this is layerlock 0.0.1, ")
+    assert boxless.end() == SandboxUnavailable.exit_code
+    boxless.wait_for("error: there is no docker engine at unix:///nowhere/docker.sock")
     assert full.end() == DiskFull.exit_code
     full.wait_for("error: .*store-full has .* MiB free, and a worker is to have")
     assert expired.end() == InsecureCluster.exit_code

@@ -59,7 +59,8 @@ def test_layers_that_share_packages_are_built_as_one_plan(
     """`a`, the environment and the tools are of both; the layer without a lock is told of and left out."""
     events: list[Event] = []
     driver = make_driver(repository, fresh, events.append)
-    done = build_everything(driver, ("draft", "one", "two"), tmp_path / "dist")
+    done = build_everything(driver, ("draft", "one", "two", "c"), tmp_path / "dist")
+    assert [(made.name, path.is_dir()) for made, path in done.packages] == [("c", True)]
     assert {built.layer: built.sha256 for built in done.built} == {
         layer: fire.zip_sha256(layer) for layer in ("one", "two")
     }
@@ -92,6 +93,15 @@ def test_the_command_builds_the_rest_and_ends_with_the_code_of_what_was_left_out
     assert "one.zip" in left_out.stdout
     assert "two.zip" in left_out.stdout
     assert "draft" not in left_out.stderr
+
+
+def test_several_names_are_built_as_everything_is(repository: Path, full: Path) -> None:
+    """Each once, packages too; and the rest is built where one cannot be planned."""
+    told = run(repository, full, "--json", "build", "c", "draft", "one", "c")
+    assert told.returncode == StaleLock.exit_code
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    results = [line.get("package") or line["layer"] for line in lines if line["event"] == "Result"]
+    assert results == ["one", "c"]
 
 
 def test_a_lock_that_contradicts_another_ones_is_named(repository: Path, full: Path, tmp_path: Path) -> None:

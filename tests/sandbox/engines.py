@@ -78,3 +78,6 @@ def _started(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             engine.kill()
             engine.wait()
+        # What containers with the host's network leave in place.
+        for mounted in (folder / "exec/netns").glob("*"):
+            subprocess.run(["umount", str(mounted)], check=False, capture_output=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 from layerlock.errors import (
     AbiViolation,
     BuildFailed,
+    DiskFull,
     FunctionRefused,
     InvalidRecipe,
     InvocationFailed,
@@ -27,6 +30,10 @@ from layerlock.errors import (
 )
 from layerlock.model.derivation import Derivation
 from layerlock.sandbox.spec import Outcome
+
+_NO_ROOM = os.strerror(errno.ENOSPC)
+_FULL = 64 << 20
+"""Bytes that may be free on a disk that was full a moment ago: programs that fail take away what they had begun."""
 
 TAIL = 30
 """Lines of a failed build's log that the message shows."""
@@ -111,6 +118,22 @@ def failure(
     return BuildFailed(
         f"the build of {name} failed: {what}; the end of its log:\n{lines}",
         hint=f"{where}; look around in its sandbox with: layerlock shell {name}",
+    )
+
+
+def blamed(wrong: LayerlockError, folder: Path) -> LayerlockError:
+    """Give the error of a build that failed in `folder`, while that is still there: the disk's where it is full.
+
+    Programs say so each in their own way and end with any status; most let the system describe what was wrong.
+    """
+    status = os.statvfs(folder)
+    if not isinstance(wrong, BuildFailed) or _NO_ROOM not in wrong.message:
+        return wrong
+    if status.f_bavail * status.f_frsize > _FULL:
+        return wrong
+    return DiskFull(
+        f"the disk is full: {wrong.message}",
+        hint="free some space (`layerlock gc`), or choose another file system with LAYERLOCK_STORE",
     )
 
 

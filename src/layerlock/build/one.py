@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerlock.build.failures import failure
+from layerlock.build.failures import blamed, failure
 from layerlock.build.stage import stage
 from layerlock.build.transforms import perform
 from layerlock.build.workshop import Workshop
@@ -129,7 +129,7 @@ def build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Real
                         if workshop.keep_failed:
                             kept = store.keep_failed(folder, derivation.name)
                             wrong.hint += f"; its folders are kept in {kept}"
-                        raise wrong
+                        raise blamed(wrong, store.root)
                     _step(workshop, derivation, "store")
                     harvest(staged.out, result, max_bytes=derivation.needs.output_bytes)
             tree = store.add_tree(result, derivation.name)

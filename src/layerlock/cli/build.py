@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from layerlock.cli.call import Call
+    from layerlock.model.derivation import Realisation
     from layerlock.ui.timeline import Timeline
     from layerlock.workflows.built import LayerBuilt
 
@@ -25,9 +26,10 @@ HELP = Help(
     about="Builds layers and packages. What is missing is fetched and verified by hash, built in a sandbox without "
     "network, checked against the layer's runtime and tried in a root like Lambda's; what is in the store already "
     "is used as it is. A layer needs its lock, and a build never changes it: where the lock records outputs, the "
-    "first output that differs stops the build. With --all every layer and function is built, for whichever runtime "
-    "and processor, as one plan in which each derivation stands once; a layer that cannot be planned (it has no lock, "
-    "say) is told of at once and ends the command with its code, after all the others were built.",
+    "first output that differs stops the build. Several names, or with --all every layer and function, are built as "
+    "one plan, for whichever runtimes and processors, in which each derivation stands once; a layer that cannot be "
+    "planned (it has no lock, say) is told of at once and ends the command with its code, after all the others were "
+    "built.",
     writes="dist/NAME.zip in the recipe repository for a layer (--out names another folder). A package's output "
     "stays in the store; its place is printed. Full logs of all builds are kept in the store.",
     examples=(
@@ -109,7 +111,7 @@ def _names(call: Call) -> tuple[str, ...]:
             raise UsageError(
                 "name a layer, a function or a package, or say --all (to which --except belongs)"
             )
-        return names
+        return tuple(dict.fromkeys(names))
     if names:
         raise UsageError(
             "--all builds every layer and function, and names no other", hint="leave the names out"
@@ -120,22 +122,20 @@ def _names(call: Call) -> tuple[str, ...]:
 
 
 def build_all(call: Call) -> None:
-    """Build every target: with --all as one plan, else one after the other; or leave them to a cluster."""
-    cluster = call.settings.cluster
-    works: dict[str, Callable[[], None]] = {}
-    if call.option("all"):
-        works["--all"] = partial(build_everything, call, _names(call))
+    """Build every target, several as one plan; or leave them to a cluster."""
+    names = _names(call)
+    for name in call.option("names", ()):
+        check_target(call.repository, name)
+    if len(names) > 1 or call.option("all"):
+        work = partial(build_everything, call, names)
+    elif is_layer(call.repository, names[0]):
+        work = partial(build_layer, call, names[0])
     else:
-        for name in call.options.names:
-            check_target(call.repository, name)
-            works[name] = partial(
-                build_layer if is_layer(call.repository, name) else build_package, call, name
-            )
-    for name, work in works.items():
-        if cluster is not None and cluster.detach:
-            leave(call, name, work)
-        else:
-            work()
+        work = partial(build_package, call, names[0])
+    if call.settings.cluster is not None and call.settings.cluster.detach:
+        leave(call, work)
+    else:
+        work()
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def _traced(call: Call, timeline: Timeline) -> Iterator[None]:
 
 
 def build_everything(call: Call, names: tuple[str, ...]) -> None:
-    """Build layers and functions as one plan, and say what came out of each.
+    """Build layers, functions and packages as one plan, and say what came out of each.
 
     Raises:
         LayerlockError: what kept the first of them from being planned or delivered; all of them are named.
@@ -171,6 +171,8 @@ def build_everything(call: Call, names: tuple[str, ...]) -> None:
         done = everything.build_everything(driver, names, out_folder(call))
     for built in done.built:
         tell_layer(call, built)
+    for made, path in done.packages:
+        _tell_package(call, made, path)
     if done.failed:
         first, *others = done.failed.items()
         error = first[1]
@@ -206,15 +208,18 @@ def _warn(call: Call, built: LayerBuilt) -> None:
                 emit(Warned(name=built.layer, message=message))
 
 
-def leave(call: Call, name: str, work: Callable[[], None]) -> None:
+def leave(call: Call, work: Callable[[], None]) -> None:
     """Leave a build to a cluster, and say how to come back to it; what is in the store already is told at once."""
     from layerlock.cluster.submission import Detached  # noqa: PLC0415 - brings Dask in
 
     try:
         work()
     except Detached as left:
-        text = f"{name} is left to the cluster; come back to it with: layerlock attach {name}"
-        call.result(text.replace("--all is", "everything is"), {"name": name, "run": left.run})
+        names = " ".join(call.option("names", ()))
+        words = names or " ".join(["--all", *(f"--except {name}" for name in call.option("without", ()))])
+        what = f"{names} {'are' if ' ' in names else 'is'}" if names else "everything is"
+        text = f"{what} left to the cluster; come back to it with: layerlock attach {words}"
+        call.result(text, {"name": words, "run": left.run})
 
 
 def build_package(call: Call, name: str) -> None:
@@ -223,10 +228,14 @@ def build_package(call: Call, name: str) -> None:
 
     with call.driver() as driver:
         made, path = building.build_package(driver, name)
+    _tell_package(call, made, path)
+
+
+def _tell_package(call: Call, made: Realisation, path: Path) -> None:
     call.result(
         f"{path}\n  {size(made.size)}, {made.output}",
         {
-            "package": name,
+            "package": made.name,
             "path": str(path),
             "output": made.output,
             "planned": made.planned,

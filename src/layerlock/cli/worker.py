@@ -6,6 +6,7 @@ import functools
 import platform
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from layerlock.cli.arguments import add_offline, add_sandbox, add_tls, amount, positive
@@ -103,11 +104,13 @@ def run(call: Call) -> int:
 
     cores, memory = call.option("cores") or construct.cores(), call.option("memory") or construct.memory()
     called = call.option("name") or platform.node()
-    # A worker works in no repository; the current folder stands in where one is asked for.
-    settings = replace(
-        call.settings_for(call.current, call.store), jobs=cores, memory=memory, caching="none", cluster=None
-    )
-    with call.listening() as emit:
+    with call.listening() as emit, TemporaryDirectory(prefix="layerlock-worker-") as folder:
+        # A worker works in no repository, wherever it is started: an empty one stands in where one is asked for.
+        nowhere = Path(folder)
+        (nowhere / "recipes").mkdir()
+        settings = replace(
+            call.settings_for(nowhere, call.store), jobs=cores, memory=memory, caching="none", cluster=None
+        )
         kind, driver = _driver(settings, emit)
         bench = Bench(
             workshop=driver.workshop,

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
 
+from layerlock.build.noting import Noting
 from layerlock.build.one import Order, build, realise, reuse
 from layerlock.build.workshop import FETCHES, Workshop
 from layerlock.cache.bring import BAD, bring_tree, hashed, said
@@ -40,6 +41,7 @@ from layerlock.errors import BadCache, DiskFull, LayerlockError, SandboxUnavaila
 from layerlock.events import FetchFinished, FetchStarted, Listener, Sent
 from layerlock.io.atomic import storing
 from layerlock.io.nar import nar_chunks
+from layerlock.io.times import read_note
 from layerlock.io.together import together
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
@@ -152,7 +154,8 @@ class Bench:
                 for entry in self._known(order.planned, order.sources.keys):
                     if entry.resolved == wanted.resolved and self.place.present([entry.blob]):
                         return Made(entry=entry, worker=worker, called=self.called)
-            workshop = replace(self.workshop, emit=emit, cancel=cancel)
+            noting = Noting(emit, store, self.workshop.jobs)
+            workshop = replace(self.workshop, emit=noting, cancel=cancel)
             made = None if order.anew else reuse(wanted, workshop)
             log = b""
             if made is None:
@@ -166,7 +169,8 @@ class Bench:
                 [(entry.blob, entry.name, entry.size, partial(_tree_pieces, path, entry.output))], emit
             )
             self._publish(entry, entries.values())
-        return Made(entry=entry, worker=worker, called=self.called, log=log)
+        took = read_note(store.log_path(order.planned))
+        return Made(entry=entry, worker=worker, called=self.called, log=log, took=took)
 
     def _build(
         self,

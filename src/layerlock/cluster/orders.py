@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from layerlock.cache.entry import Entry
 from layerlock.model.derivation import Derivation
 from layerlock.model.lock import LockedSource
+from layerlock.model.times import Took
 
 TOPIC = "layerlock"
 """Where workers tell what concerns no single build."""
@@ -75,13 +76,15 @@ class Fetched:
 class Made:
     """A build's entry, signed by whoever made it, and the worker that says so (its address and name).
 
-    `log` is the end of the build's log, compressed; empty where nothing was built. Its size for Dask is the output's.
+    `log` is the end of the build's log, compressed; empty where nothing was built. `took` is what the build took, where
+    the worker knows. The size for Dask is the output's.
     """
 
     entry: Entry
     worker: str
     called: str
     log: bytes = b""
+    took: Took | None = None
 
     def __sizeof__(self) -> int:
         return self.entry.size + len(self.log)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def run_name(plan: Plan, targets: Collection[str]) -> str:
-    """Name what is left to a cluster: the same for everybody who wants the same thing."""
+    """Name what is left to a cluster: the same for everybody who wants the same thing, named in whichever order."""
     wanted = {name: plan.planned[name] for name in targets}
-    return f"{[*wanted][-1]}-{digest(dict(wanted))[:12]}"
+    return f"{max(wanted)}-{digest(dict(wanted))[:12]}"
 
 
 def runs_of(client: Client) -> dict[str, Mapping[str, Any]]:

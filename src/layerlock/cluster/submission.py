@@ -1,6 +1,6 @@
 """The submitting side: hands a plan over, tells what happens, and judges every result.
 
-Dask retries what its workers lost. What it cannot know is judged here: a result that does not count is asked for once
+Dask retries what its workers lost. What it cannot know is judged by `Results`: what does not count is asked for once
 more, from another worker, under another key. The graph is then handed over again; what stands is not done twice.
 """
 
@@ -9,25 +9,21 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import time
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerlock.cache.entry import Entry
-from layerlock.cache.keys import Trust
 from layerlock.cache.place import Unreachable
-from layerlock.cluster.compose import Composer, Materials, Task
+from layerlock.cluster.compose import Composer, Task
 from layerlock.cluster.dask import METADATA, RUNS, versions
 from layerlock.cluster.graph import submit
 from layerlock.cluster.hearing import Hearing
-from layerlock.cluster.judge import judge
 from layerlock.cluster.members import members_of
 from layerlock.cluster.orders import Made
+from layerlock.cluster.request import Request
+from layerlock.cluster.results import Results
 from layerlock.cluster.scheduler import DEATHS
 from layerlock.cluster.survey import Fit, Member, spacious, survey
 from layerlock.errors import (
@@ -35,18 +31,11 @@ from layerlock.errors import (
     KillsWorkers,
     LayerlockError,
     NoScheduler,
-    NotReproducible,
     NoWorker,
     SandboxUnavailable,
     StoreError,
 )
-from layerlock.events import (
-    Listener,
-    Noted,
-    Warned,
-)
-from layerlock.model.derivation import Derivation
-from layerlock.plan.resolve import Plan
+from layerlock.events import Warned
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -58,8 +47,6 @@ _TICK: Final = 1.0
 _PAUSE: Final = 0.5
 """Seconds until a scheduler that did not answer is asked again."""
 _PASSING: Final = (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError)
-_MOST_TRIES: Final = 6
-"""Times that a derivation is asked for anew, whatever the reasons."""
 
 
 class Detached(Exception):
@@ -70,33 +57,11 @@ class Detached(Exception):
         self.run = run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """A plan to be realised by others.
-
-    `targets` are what is wanted of it, `recorded` the lock's outputs by name, `seen` says which marks of workers are
-    in one of our caches, `log` gives the place of a build's log here.
-    """
-
-    materials: Materials
-    targets: tuple[str, ...]
-    recorded: Mapping[str, str]
-    trust: Trust
-    seen: Callable[[Collection[str]], Collection[str]]
-    log: Callable[[str], Path]
-    emit: Listener
-
-    @property
-    def plan(self) -> Plan:
-        """The plan."""
-        return self.materials.plan
-
-
 @dataclass(slots=True)
 class Submission:
     """One plan in the hands of a cluster. Everything but the callbacks of Dask happens in the calling thread.
 
-    `needed` are the names of what is to be realised, `places` where derivations stand in the plan.
+    `needed` are the names of what is to be realised.
     """
 
     client: Client
@@ -104,18 +69,16 @@ class Submission:
     request: Request
     composer: Composer
     needed: frozenset[str]
-    places: Mapping[str, int]
     hearing: Hearing
+    results: Results = field(init=False)
     fit: Fit = field(default_factory=lambda: Fit(workers=(), trusted=(), whole=True))
     stated: bool = True
-    tries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    wrong: dict[str, list[Made]] = field(default_factory=lambda: defaultdict(list))
-    barred: set[str] = field(default_factory=set)
-    accepted: dict[str, Entry] = field(default_factory=dict)
-    copies: dict[str, dict[int, Made]] = field(default_factory=lambda: defaultdict(dict))
     failed: set[str] = field(default_factory=set)
     futures: dict[str, Future[Any]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.results = Results(self.request, self._there)
 
     def look(self) -> None:
         """Look at who is there, before anything is handed over.
@@ -138,9 +101,9 @@ class Submission:
 
     def hand_over(self) -> None:
         """Hand the graph over, or what has changed of it; what others have asked for already is shared with them."""
-        there = {one.address for one in members_of(self.client)} if self.barred else set()
+        there = self._there() if self.results.barred else frozenset()
         allowed = partial(self._allowed, there)
-        nodes, self.tasks = self.composer.nodes(self.tries, allowed, stated=self.stated)
+        nodes, self.tasks = self.composer.nodes(self.results.tries, allowed, stated=self.stated)
         from layerlock.cluster.worker import carry_out  # noqa: PLC0415 - dask is optional
 
         before = self.futures
@@ -166,7 +129,7 @@ class Submission:
             LayerlockError: something failed for good.
         """
         lost: float | None = None
-        while len(self.accepted) < len(self.needed):
+        while len(self.results.accepted) < len(self.needed):
             batch = [key for key in self.hearing.batch(_TICK) if self._wanted(key)]
             try:
                 self._take(batch)
@@ -188,22 +151,22 @@ class Submission:
                     f"the scheduler at {self.address} went away",
                     hint="what was finished is in the cache; build again when it is back",
                 )
-        return self.accepted
+        return self.results.accepted
 
     def _wanted(self, key: str) -> bool:
-        return key in self.tasks and self.tasks[key].name not in self.accepted
+        return key in self.tasks and self.tasks[key].name not in self.results.accepted
 
     def _take(self, keys: list[str]) -> None:
         """Take in what has ended, inputs before what was made from them."""
         futures = {key: self.futures[key] for key in keys}
         good = [key for key, future in futures.items() if future.status == "finished"]
         for key, made in zip(good, self._gathered([futures[key] for key in good]), strict=True):
-            self.copies[self.tasks[key].name][self.tasks[key].copy] = made
+            self.results.add(self.tasks[key], made)
         self.failed.update(key for key, one in futures.items() if one.status in ("error", "cancelled"))
         # A failure is looked at once the inputs count; what was made from others is done again anyway.
-        failed = (key for key in sorted(self.failed) if self._standing(self.tasks[key].name))
-        if self._judge_all() or any(map(self._failed, failed)):
-            self.copies = defaultdict(dict, {name: self.copies[name] for name in self.accepted})
+        failed = (key for key in sorted(self.failed) if self.results.standing(self.tasks[key].name))
+        if self.results.judge() or any(map(self._failed, failed)):
+            self.results.forget()
             self.failed.clear()
             self.hand_over()
 
@@ -215,69 +178,6 @@ class Submission:
                 raise
             raise TimeoutError("a result was lost before it was fetched") from error
         return results
-
-    def _judge_all(self) -> bool:
-        """Judge what can be judged; say whether something has to be done anew."""
-        waiting = sorted(self.copies.keys() - self.accepted.keys(), key=lambda name: self.places[name])
-        for name in waiting:
-            made = self.copies[name]
-            if len(made) < self.request.materials.copies or not self._standing(name):
-                continue
-            if self._judge(name, list(made.values())):
-                return True
-        return False
-
-    def _judge(self, name: str, made: list[Made]) -> bool:
-        derivation = self._derivation(name)
-        inputs = {one.name: self.accepted[one.name].output for one in derivation.inputs}
-        planned, recorded = self.request.plan.planned[name], self.request.recorded.get(name)
-        first = made[0]
-        for other in made[1:]:
-            if other.entry.output != first.entry.output:
-                raise NotReproducible(
-                    f"{name} is {first.entry.output} on {first.called} and {other.entry.output} on {other.called}"
-                    + (f"; the lock records {recorded}" if recorded else ""),
-                    hint="the build depends on something that is not pinned: `layerlock check` finds out on what",
-                )
-        for one in made:
-            error = judge(one.entry, derivation, planned, inputs, recorded, self.request.trust, one.called)
-            if error is not None:
-                self._refuse(name, one, error)
-                return True
-        self.accepted[name] = first.entry
-        self._keep_log(planned, first)
-        self.request.emit(
-            Noted(name=name, message=f"{first.entry.output} from {' and '.join(one.called for one in made)}")
-        )
-        return False
-
-    def _refuse(self, name: str, made: Made, error: LayerlockError) -> None:
-        """Have somebody else do what does not count, or give up.
-
-        Raises:
-            LayerlockError: nobody else is there, or somebody else said the same.
-        """
-        earlier = self.wrong[name]
-        if any(one.entry.output == made.entry.output for one in earlier):
-            error.message += f"; {' and '.join(one.called for one in earlier)} made the same of it"
-            raise error
-        earlier.append(made)
-        self.barred.add(made.worker)
-        others = {one.address for one in members_of(self.client)} - self.barred
-        if not others or self.tries[name] >= _MOST_TRIES:
-            raise error
-        self.tries[name] += 1
-        message = (
-            f"{error.message}; another worker builds it, and {made.called} gets no more work of this plan"
-        )
-        self.request.emit(Warned(name=name, message=message))
-
-    def _derivation(self, name: str) -> Derivation:
-        return self.request.plan.derivations[self.places[name]]
-
-    def _standing(self, name: str) -> bool:
-        """Say whether everything that a derivation is made from counts."""
-        return all(one.name in self.accepted for one in self._derivation(name).inputs)
 
     def _failed(self, key: str) -> bool:
         """Look at a task that failed; True where it is to be done anew.
@@ -312,10 +212,10 @@ class Submission:
 
         Dask holds a worker's death against everything that was given to it.
         """
-        here = {one.address for one in members_of(self.client)}
+        here = self._there()
         begun = self.hearing.beginners(name)
         dead = {worker: called for worker, called in begun.items() if worker not in here}
-        if len(dead) >= DEATHS or self.tries[name] >= DEATHS:
+        if len(dead) >= DEATHS or self.results.tries[name] >= DEATHS:
             both = [
                 other
                 for other, on in self.hearing.begun.items()
@@ -332,14 +232,11 @@ class Submission:
         return self._anew(name, "its workers died, though not while they built it")
 
     def _anew(self, name: str, why: str, error: LayerlockError | None = None) -> bool:
-        self.tries[name] += 1
-        if self.tries[name] > _MOST_TRIES:
-            raise error or NoWorker(f"{name} was given to workers {_MOST_TRIES} times in vain: {why}")
-        self.request.emit(Warned(name=name, message=f"{why}; it is handed over anew"))
+        self.results.again(name, why, error)
         return True
 
     def _nobody(self, name: str) -> NoWorker:
-        derivation = self._derivation(name)
+        derivation = self.results.derivation(name)
         members = members_of(self.client)
         memory = max((one.resources.get("memory", 0.0) for one in members), default=0.0)
         there = (
@@ -359,9 +256,9 @@ class Submission:
         recorded = name in self.request.recorded
         workers = self.fit.workers if recorded else self.fit.trusted
         if copies > 1:
-            return tuple(one for one in workers if one not in self.barred)[copy::copies]
-        if self.barred:
-            return tuple(sorted(set(there if self.fit.whole else workers) - self.barred))
+            return tuple(one for one in workers if one not in self.results.barred)[copy::copies]
+        if self.results.barred:
+            return tuple(sorted(set(there if self.fit.whole else workers) - self.results.barred))
         if self.fit.whole and (recorded or len(self.fit.trusted) == len(self.fit.workers)):
             return ()
         return workers
@@ -378,7 +275,5 @@ class Submission:
                     )
                 )
 
-    def _keep_log(self, planned: str, made: Made) -> None:
-        if made.log:
-            with suppress(OSError, zlib.error):
-                self.request.log(planned).write_bytes(zlib.decompress(made.log))
+    def _there(self) -> frozenset[str]:
+        return frozenset(one.address for one in members_of(self.client))

@@ -20,7 +20,9 @@ class Took:
     seconds: int = item("Wall time, in seconds.")
     memory: int = item("The most memory that it used, in bytes; 0 where nobody looked.", default=0)
     size: int = item("The size of its output's NAR in bytes.", default=0)
-    processors: int = item("How many processes it was told to run at once.", default=0)
+    processors: int = item(
+        "How many processes it was told to run at once; 0 where a cluster built it.", default=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

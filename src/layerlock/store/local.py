@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from layerlock.errors import HashMismatch, StoreError
 from layerlock.io.atomic import (
@@ -31,7 +30,6 @@ from layerlock.io.atomic import (
     fsync_file,
     fsync_tree,
     remove_tree,
-    shared,
     storing,
     write_bytes,
 )
@@ -39,21 +37,19 @@ from layerlock.io.filehash import file_sha256
 from layerlock.io.nar import nar_digest
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
-from layerlock.store.keep import Keep, encode
-from layerlock.store.layout import MTIME, Index, Layout, checkout_root, entry_name, require_hex
-from layerlock.store.normalise import normalise
-from layerlock.store.pin import Pin
+from layerlock.store.keep import Keep
+from layerlock.store.layout import MTIME, Index, Layout, entry_name, require_hex
+from layerlock.store.normalise import normalise, seal, sealed, used
+from layerlock.store.pin import Pin, Pins
 from layerlock.store.records import damaged, encode_realisation, read_realisation
-from layerlock.store.scratch import Held, Scratch
+from layerlock.store.roots import write_root
+from layerlock.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from layerlock.events import Listener
     from layerlock.io.groupsync import GroupSync
     from layerlock.store.collect import Freed
     from layerlock.store.verify import Damage
-
-_TIMES: Final = (MTIME * 10**9, MTIME * 10**9)
-_WHOLE: Final = 0o555
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +71,7 @@ class LocalStore:
         self.layout = Layout(root)
         self._files = Index(self.layout.files)
         self._trees = Index(self.layout.trees)
-        self._pins: list[Pin] = []
+        self._pins = Pins(self.layout)
         self._made = False
 
     @property
@@ -85,7 +81,7 @@ class LocalStore:
 
     def file(self, sha256: str) -> Path | None:
         """Return the stored file with this sha256 (hexadecimal)."""
-        return _used(self._files.find(require_hex(sha256)))
+        return used(self._files.find(require_hex(sha256)), MTIME)
 
     def add_file(
         self,
@@ -108,7 +104,7 @@ class LocalStore:
         with storing(f"store {filename}"):
             self._make()
             with exclusive(self.layout.lock("file", sha256), waiting):
-                with self._adding(keep):
+                with self._pins.adding(keep):
                     found = self.file(sha256)
                 if found is not None:
                     return found
@@ -119,12 +115,12 @@ class LocalStore:
                     if actual != sha256:
                         raise HashMismatch(f"{filename} has sha256 {actual}; pinned is {sha256}")
                     temporary.chmod(0o444)
-                    os.utime(temporary, ns=_TIMES)
+                    os.utime(temporary, (MTIME, MTIME))
                     if many:
                         self._sync()
                     else:
                         fsync_file(temporary)
-                    with self._adding(keep):
+                    with self._pins.adding(keep):
                         temporary.rename(self.layout.files / name)
                         if not many:
                             fsync_directory(self.layout.files)
@@ -139,12 +135,12 @@ class LocalStore:
         path = self._trees.find(_unsri(sri))
         if path is None:
             return None
-        status = path.stat()
-        if status.st_mode & 0o7777 != _WHOLE or int(status.st_mtime) != MTIME:
+        if not sealed(path, MTIME):
             if nar_digest(path).sri != sri:
                 raise damaged(path, "it is not the tree that its name says")
-            _seal(path)
-        return _used(path)
+            with storing(f"seal {path.name}"):
+                seal(path, MTIME)
+        return used(path, MTIME)
 
     def held_tree(self, sri: str) -> Path:
         """Return the stored tree with this NAR hash, which must be there. Raises StoreError where it is not."""
@@ -171,7 +167,7 @@ class LocalStore:
             hexadecimal = unsri(digest.sri)
             keep = Keep(trees=frozenset({digest.sri}))
             with exclusive(self.layout.lock("tree", hexadecimal)):
-                with self._adding(keep):
+                with self._pins.adding(keep):
                     found = self.tree(digest.sri)
                 if found is not None:
                     remove_tree(path)
@@ -181,10 +177,10 @@ class LocalStore:
                 else:
                     fsync_tree(path)
                 final = self.layout.trees / entry_name(hexadecimal, name)
-                with self._adding(keep):
+                with self._pins.adding(keep):
                     path.chmod(0o755)  # a directory that its owner may not write cannot change its parent
                     path.rename(final)
-                    _seal(final)
+                    seal(final, MTIME)
                     if not many:
                         fsync_directory(self.layout.trees)
         return StoredTree(sri=digest.sri, path=final, size=digest.size)
@@ -206,7 +202,7 @@ class LocalStore:
         with storing(f"register {realisation.name}"):
             self._make()
             if not many:
-                with self._adding(keep):
+                with self._pins.adding(keep):
                     for place in places:
                         write_bytes(place, data, by_way_of=self.layout.tmp)
                 return
@@ -215,7 +211,7 @@ class LocalStore:
                     (folder / place.parent.name).write_bytes(data)
                     (folder / place.parent.name).chmod(0o644)
                 self._sync()
-                with self._adding(keep):
+                with self._pins.adding(keep):
                     for place in places:
                         (folder / place.parent.name).rename(place)
 
@@ -270,40 +266,20 @@ class LocalStore:
         """Have what this process pins hold these entries too, there or not. To be called before they are looked up."""
         with storing("pin entries of the store"):
             self._make()
-            if self._pins:
-                with self._adding(keep):
-                    pass
+            self._pins.hold(keep)
 
     @contextmanager
     def pin(self, keep: Keep) -> Iterator[Pin]:
         """Keep entries, there already or not yet, from collection; also all that this store adds meanwhile."""
         self._make_or_say()
-        path = self.layout.roots / f"pin-{os.getpid()}-{secrets.token_hex(6)}.json"
-        with storing("pin entries of the store"):
-            held = Held(path.with_suffix(".lock"))
-        try:
-            with storing("pin entries of the store"), shared(self.layout.collector):
-                pin = Pin(self.layout, path, keep)
-            self._pins.append(pin)
-            try:
-                yield pin
-            finally:
-                self._pins.remove(pin)
-        finally:
-            path.unlink(missing_ok=True)
-            held.release()
+        with self._pins.pinned(keep) as pin:
+            yield pin
 
     def add_root(self, checkout: Path, name: str, keep: Keep) -> None:
         """Keep what the lock `name` of a checkout needs, for as long as the checkout's directory exists."""
-        place = str(checkout.absolute())
-        path = checkout_root(self.layout, checkout, name)
-        data = encode(keep, checkout=place, name=name)
-        with storing(f"register {place} as a root"):
+        with storing(f"register {checkout.absolute()} as a root"):
             self._make()
-            if path.exists() and path.read_bytes() == data:
-                return  # as with every build that has nothing to do
-            with shared(self.layout.collector):
-                write_bytes(path, data, by_way_of=self.layout.tmp)
+            write_root(self.layout, checkout, name, keep)
 
     def gc(
         self,
@@ -353,29 +329,6 @@ class LocalStore:
     def _make_or_say(self) -> None:
         with storing(f"make the store {self.layout.root}"):
             self._make()
-
-    @contextmanager
-    def _adding(self, keep: Keep) -> Iterator[None]:
-        """Make sure that no collection begins before what is added here is pinned by this process's builds."""
-        with shared(self.layout.collector):
-            for pin in tuple(self._pins):
-                pin.add_held(keep)
-            yield
-
-
-def _used(path: Path | None) -> Path | None:
-    """Note that an entry is used just now."""
-    if path is not None:
-        with suppress(OSError):  # of another user, or on a disk that is read-only: the order is merely older
-            os.utime(path, ns=_TIMES)
-    return path
-
-
-def _seal(path: Path) -> None:
-    """Close a tree's top directory; its adder may have died between the rename and this."""
-    with storing(f"seal {path.name}"):
-        path.chmod(_WHOLE)
-        os.utime(path, ns=_TIMES)
 
 
 def _unsri(sri: str) -> str:

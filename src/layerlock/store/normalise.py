@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from layerlock.errors import HostileOutput
+
+_CLOSED: Final = 0o555
 
 
 def normalise(path: Path, mtime: int) -> None:
@@ -35,8 +39,28 @@ def normalise(path: Path, mtime: int) -> None:
     # Only now: entries were still being replaced, and that changes a directory's time.
     for folder in reversed(folders):
         _drop_attributes(folder)
-        os.chmod(folder, 0o555)  # noqa: PTH101, S103
+        os.chmod(folder, _CLOSED)  # noqa: PTH101
         os.utime(folder, ns=times)
+
+
+def sealed(path: Path, mtime: int) -> bool:
+    """Say whether nothing has touched a tree's top directory since it was closed."""
+    status = path.stat()
+    return status.st_mode & 0o7777 == _CLOSED and int(status.st_mtime) == mtime
+
+
+def seal(path: Path, mtime: int) -> None:
+    """Close a tree's top directory, which had to be open to be renamed. Raises OSError."""
+    path.chmod(_CLOSED)
+    os.utime(path, (mtime, mtime))
+
+
+def used(path: Path | None, mtime: int) -> Path | None:
+    """Note that an entry, if there is one, is used just now: its one fixed time is set anew, which moves its ctime."""
+    if path is not None:
+        with suppress(OSError):  # of another user, or on a disk that is read-only: the order is merely older
+            os.utime(path, (mtime, mtime))
+    return path
 
 
 def _normalise_leaf(entry: os.DirEntry[str], times: tuple[int, int]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layerlock.errors import StoreError
-from layerlock.store.keep import Keep, decode
+from layerlock.io.atomic import shared, write_bytes
+from layerlock.store.keep import Keep, decode, encode
 from layerlock.store.layout import Layout, checkout_root
 
 
@@ -31,6 +32,17 @@ class Root:
     def stands(self) -> bool:
         """Whether the checkout is still there; a pin ends with its process, which its lock file tells."""
         return self.checkout is None or self.checkout.is_dir()
+
+
+def write_root(layout: Layout, checkout: Path, name: str, keep: Keep) -> None:
+    """Write what the lock `name` of a checkout needs, unless it says this already. Raises OSError."""
+    place = str(checkout.absolute())
+    path = checkout_root(layout, checkout, name)
+    data = encode(keep, checkout=place, name=name)
+    if path.exists() and path.read_bytes() == data:
+        return  # as with every build that has nothing to do
+    with shared(layout.collector):
+        write_bytes(path, data, by_way_of=layout.tmp)
 
 
 def read_roots(layout: Layout) -> Iterator[Root]:

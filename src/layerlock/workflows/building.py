@@ -118,7 +118,7 @@ def build_package(driver: Driver, name: str) -> tuple[Realisation, Path]:
             (name,),
             loaded.pins,
             loaded.recorded,
-            complete=lambda: _complete(driver, name, loaded.pins),
+            complete=lambda: complete_pins(driver, name, loaded.pins),
         )[name]
     return made, driver.store.held_tree(made.output)
 
@@ -127,7 +127,7 @@ def fetch_all(driver: Driver, name: str) -> int:
     """Bring every source of a layer or a package, and the sandbox's program, into the store; count the sources."""
     from layerlock.io.together import together  # noqa: PLC0415 - not every verb runs threads
 
-    pins = _complete(driver, name, load(driver, name).pins)
+    pins = complete_pins(driver, name, load(driver, name).pins)
     works: list[Callable[[], object]] = [partial(driver.supplier.fetch, pin) for pin in pins.values()]
     with ExitStack() as stack:
         if name in driver.repository.targets():
@@ -151,7 +151,7 @@ def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[
     derivation = loaded.plan[derivation_name]
     if not isinstance(derivation.action, GuestRun):
         raise UsageError(f"`{derivation_name}` is not built in a sandbox")
-    pins = _complete(driver, name, loaded.pins)
+    pins = complete_pins(driver, name, loaded.pins)
     needed = tuple(item.name for item in derivation.inputs)
     with driver.store.pin(Keep()), driver.store.scratch(f"shell-{derivation_name}") as scratch:
         made = realise_targets(driver, loaded.plan, needed, pins, loaded.recorded)
@@ -168,16 +168,19 @@ def shell(driver: Driver, name: str, derivation_name: str) -> Iterator[Callable[
         yield partial(driver.sandbox.shell, spec)
 
 
-def _complete(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Mapping[str, LockedSource]:
-    """Pin what no lock holds, for this run: a package that is in no layer yet can be built all the same."""
+def complete_pins(driver: Driver, name: str, pins: Mapping[str, LockedSource]) -> Mapping[str, LockedSource]:
+    """Pin what no lock holds of a package, for this run: one that is in no layer yet can be built all the same."""
+    from layerlock.io.together import together  # noqa: PLC0415 - not every verb runs threads
+
     if name in driver.repository.targets():
         return pins
     closure = closure_of_package(driver.repository, name)
-    missing = [
-        (recipe, source) for recipe, _, source in closure.sources() if source_key(recipe, source) not in pins
+    works = [
+        partial(driver.supplier.pin, recipe, source, None, upgrade=False)
+        for recipe, _, source in closure.sources()
+        if source_key(recipe, source) not in pins
     ]
-    pinned = [driver.supplier.pin(recipe, source, None, upgrade=False) for recipe, source in missing]
-    return {**pins, **{pin.key: pin for pin in pinned}}
+    return {**pins, **{pin.key: pin for pin in together(works, most=FETCHES)}}
 
 
 def realise_targets(
@@ -210,12 +213,13 @@ def realise_targets(
         if all(name in made for name in targets):
             return made
     from layerlock.build.many import realise_all  # noqa: PLC0415 - see above
+    from layerlock.build.noting import Noting  # noqa: PLC0415 - see above
     from layerlock.workflows.foreseeing import Foreseeing, read_history  # noqa: PLC0415 - see above
 
     wanted = {name: planned for name, planned in plan.planned.items() if name not in made}
     history = read_history(driver.store, driver.repository, wanted.values())
-    foreseeing = Foreseeing(driver.emit, driver.store, plan.planned, history, driver.jobs)
-    workshop = replace(driver.workshop, emit=foreseeing)
+    noting = Noting(driver.emit, driver.store, driver.jobs)
+    workshop = replace(driver.workshop, emit=Foreseeing(noting, driver.store, plan.planned, history))
     if complete is not None:
         pins = complete()
         driver.store.hold(keeping.sources(pins.values()))

@@ -8,9 +8,11 @@ import platform
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from layerlock.build.known import known
+from layerlock.build.noting import note
 from layerlock.cache.bring import BAD, Cache, bring_tree, said
 from layerlock.cache.entry import Entry, file_key
 from layerlock.cache.place import Unreachable
@@ -105,8 +107,9 @@ class Cluster:
     ) -> Mapping[str, Entry]:
         from layerlock.cluster.compose import Composer, Materials  # noqa: PLC0415 - as above
         from layerlock.cluster.hearing import Hearing  # noqa: PLC0415 - as above
+        from layerlock.cluster.request import Request  # noqa: PLC0415 - as above
         from layerlock.cluster.runs import forget_run, run_name, runs_of  # noqa: PLC0415 - as above
-        from layerlock.cluster.submission import Request, Submission  # noqa: PLC0415 - as above
+        from layerlock.cluster.submission import Submission  # noqa: PLC0415 - as above
 
         trust = caches[0].trust
 
@@ -132,6 +135,7 @@ class Cluster:
             trust=trust,
             seen=lambda marks: _seen(marks, caches, driver),
             log=driver.store.log_path,
+            note=partial(note, driver.store),
             emit=driver.emit,
         )
         submission = Submission(
@@ -141,7 +145,6 @@ class Cluster:
             composer=Composer(materials, needed),
             needed=needed,
             hearing=Hearing(client, plan, driver.store.log_path, driver.emit),
-            places={derivation.name: place for place, derivation in enumerate(plan.derivations)},
         )
         run, left = run_name(plan, targets), runs_of(client)
         if self.attach and run not in left:

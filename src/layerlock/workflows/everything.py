@@ -1,36 +1,40 @@
-"""Building many layers and functions as one plan, in which each derivation stands once, whoever needs it."""
+"""Building many layers, functions and packages as one plan, in which each derivation stands once, whoever needs it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from layerlock.errors import LayerlockError, NotReproducible, StaleLock
 from layerlock.events import Warned
+from layerlock.model.derivation import Realisation
 from layerlock.model.lock import Lock, LockedSource
 from layerlock.plan.resolve import Plan, Planner, together
+from layerlock.store.keep import Keep
 from layerlock.workflows import standing
-from layerlock.workflows.building import hinting, realise_targets, targets_of
+from layerlock.workflows.building import complete_pins, hinting, realise_targets, targets_of
 from layerlock.workflows.built import LayerBuilt
 from layerlock.workflows.delivering import deliver_layer
 from layerlock.workflows.driver import Driver
 from layerlock.workflows.keeping import kept
-from layerlock.workflows.planning import load_layer, recorded
+from layerlock.workflows.planning import load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Everything:
-    """What came of many layers: those that were delivered, and why others were not, by name."""
+    """What came of many: layers that were delivered, packages with their places, and why others failed, by name."""
 
     built: tuple[LayerBuilt, ...]
+    packages: tuple[tuple[Realisation, Path], ...]
     failed: Mapping[str, LayerlockError]
 
 
 @dataclass(kw_only=True, slots=True)
 class _Loaded:
-    """The locks and plans of layers by name, what their locks pin and record, and why others have none."""
+    """The locks of layers and all plans by name, what locks pin and record, and why others have none."""
 
     locks: dict[str, Lock] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -40,10 +44,10 @@ class _Loaded:
 
 
 def build_everything(driver: Driver, names: Iterable[str], out: Path) -> Everything:
-    """Build layers and functions and put their zips into the folder `out`.
+    """Build layers, functions and packages, and put the zips into the folder `out`.
 
-    A layer that cannot be planned is told of at once, and the others are built all the same; so are those delivered
-    whose zips are not at fault where another one's is.
+    What cannot be planned is told of at once, and the others are built all the same; so are those delivered whose
+    zips are not at fault where another one's is.
 
     Raises:
         NotReproducible: an output is not the one that a lock records.
@@ -52,46 +56,73 @@ def build_everything(driver: Driver, names: Iterable[str], out: Path) -> Everyth
     before = standing.inputs(driver.repository.root, standing.FOLDERS)
     loaded = _load(driver, names)
     built: list[LayerBuilt] = []
+    packages: list[tuple[Realisation, Path]] = []
     if loaded.plans:
-        plan = together(loaded.plans.values())
-        targets = tuple(dict.fromkeys(name for layer in loaded.plans for name in targets_of(driver, layer)))
-        with ExitStack() as keeping, hinting(driver, tuple(loaded.plans)):
+        targets = tuple(
+            dict.fromkeys(each for name in loaded.plans for each in _targets(driver, name, loaded))
+        )
+        with ExitStack() as keeping, hinting(driver, tuple(loaded.locks)):
             for lock in loaded.locks.values():
                 keeping.enter_context(kept(driver, lock))
-            made = realise_targets(driver, plan, targets, loaded.pins, loaded.outputs)
+            keeping.enter_context(driver.store.pin(Keep()))
+            made = realise_targets(
+                driver,
+                together(loaded.plans.values()),
+                targets,
+                loaded.pins,
+                loaded.outputs,
+                complete=partial(_complete, driver, loaded),
+            )
+            packages = [(made[name], driver.store.held_tree(made[name].output)) for name in _packages(loaded)]
         for layer, lock in loaded.locks.items():
             own = {name: made[name] for name in loaded.plans[layer].planned if name in made}
             try:
                 built.append(deliver_layer(driver, lock, loaded.plans[layer], own, out, before))
             except LayerlockError as error:
                 loaded.failed[layer] = error
-    return Everything(built=tuple(built), failed=loaded.failed)
+    return Everything(built=tuple(built), packages=tuple(packages), failed=loaded.failed)
 
 
 def _load(driver: Driver, names: Iterable[str]) -> _Loaded:
-    """Plan each layer by its lock; what several need is planned once."""
+    """Plan each layer by its lock, and each package; what several need is planned once."""
     planner = Planner(driver.repository, driver.guest_code)
     loaded = _Loaded()
     for name in names:
         try:
-            lock, plan, pins = load_layer(driver, name, planner)
-            outputs = recorded(lock)
-            _check_agreement(name, loaded, pins, outputs)
+            found = load(driver, name, planner)
+            _check_agreement(name, loaded, found.pins, found.recorded)
         except LayerlockError as error:
             loaded.failed[name] = error
             driver.emit(Warned(name=name, message=f"it is left out: {error}"))
         else:
-            loaded.locks[name] = lock
-            loaded.plans[name] = plan
-            loaded.pins |= pins
-            loaded.outputs |= outputs
+            if found.lock is not None:
+                loaded.locks[name] = found.lock
+            loaded.plans[name] = found.plan
+            loaded.pins |= found.pins
+            loaded.outputs |= found.recorded
     return loaded
+
+
+def _packages(loaded: _Loaded) -> tuple[str, ...]:
+    return tuple(name for name in loaded.plans if name not in loaded.locks)
+
+
+def _targets(driver: Driver, name: str, loaded: _Loaded) -> tuple[str, ...]:
+    return targets_of(driver, name) if name in loaded.locks else (name,)
+
+
+def _complete(driver: Driver, loaded: _Loaded) -> Mapping[str, LockedSource]:
+    """Pin what no lock holds of packages."""
+    pins: Mapping[str, LockedSource] = loaded.pins
+    for name in _packages(loaded):
+        pins = complete_pins(driver, name, pins)
+    return pins
 
 
 def _check_agreement(
     name: str, loaded: _Loaded, pins: Mapping[str, LockedSource], outputs: Mapping[str, str]
 ) -> None:
-    """Hold a lock against those of the layers before: one plan has one source, and one output, of a name.
+    """Hold what is pinned and recorded against what was before: one plan has one source, and one output, of a name.
 
     Raises:
         StaleLock: a source is pinned differently.

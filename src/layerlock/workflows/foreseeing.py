@@ -1,7 +1,7 @@
 """Saying beforehand what a run will take: how long builds took before, and how much room there is in the store.
 
-How long builds take is noted in the store as they end, and kept beside the lock by `record`. What is known of it also
-says what to begin first.
+How long builds take is noted in the store as they end (`build.noting`), and kept beside the lock by `record`. What is
+known of it also says what to begin first.
 """
 
 from __future__ import annotations
@@ -11,55 +11,38 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from layerlock.errors import LayerlockError
-from layerlock.events import BuildFinished, Event, Listener, PlanMade, RoomExpected, TimeExpected
+from layerlock.events import Event, Listener, PlanMade, RoomExpected, TimeExpected
 from layerlock.io.repository import Repository
-from layerlock.io.times import SUFFIX, read_note, read_times, write_note, write_times
+from layerlock.io.times import SUFFIX, read_note, read_times, write_times
 from layerlock.model.lock import Lock
-from layerlock.model.times import Expected, History, Took, expect
+from layerlock.model.times import Expected, History, expect
 from layerlock.store.local import LocalStore
 from layerlock.workflows.planning import PROGRAM
 
 
 class Foreseeing:
-    """A listener before another one: after a plan it tells what to expect, and it notes what each build took.
+    """A listener before another one: after a plan it tells what to expect.
 
-    `planned` are the plan's hashes by name, `history` what is known of its builds, `jobs` the processes that a build
-    may run at once. It is made before a build puts anything into the store: a new one has nothing yet, or the sandbox's
-    program alone, which `doctor` brings.
+    `planned` are the plan's hashes by name, `history` what is known of its builds. It is made before a build puts
+    anything into the store: a new one has nothing yet, or the sandbox's program alone, which `doctor` brings.
     """
 
     def __init__(
-        self, emit: Listener, store: LocalStore, planned: Mapping[str, str], history: History, jobs: int
+        self, emit: Listener, store: LocalStore, planned: Mapping[str, str], history: History
     ) -> None:
         self._emit = emit
         self._store = store
         self._planned = planned
         self._history = history
-        self._jobs = jobs
         self._new = all(tree.name.endswith(f"-{PROGRAM}") for tree in store.layout.trees.glob("*"))
 
     def __call__(self, event: Event) -> None:
-        """Hand an event on, and do what it gives occasion for."""
-        if isinstance(event, BuildFinished):
-            # What was built stands; a note more or less is no matter.
-            with suppress(OSError, LayerlockError):
-                write_note(self._store.log_path(event.planned), self._took(event))
+        """Hand an event on, and tell more after a plan."""
         self._emit(event)
         if isinstance(event, PlanMade) and event.to_build:
             # Whether there is anything to tell, no build depends on it.
             with suppress(OSError):
                 self._tell(event)
-
-    def _took(self, event: BuildFinished) -> Took:
-        return Took(
-            name=event.name,
-            planned=event.planned,
-            seconds=round(event.seconds),
-            memory=event.peak_memory,
-            size=event.size,
-            processors=self._jobs,
-        )
 
     def _tell(self, plan: PlanMade) -> None:
         wanted = [(name, self._planned[name]) for name in plan.to_build]
@@ -78,11 +61,13 @@ class Foreseeing:
 
 def read_history(store: LocalStore, repository: Repository, planned: Iterable[str]) -> History:
     """Read what is known of builds: of those with these planned hashes in the store, of all beside the locks."""
-    notes = (read_note(store.log_path(each)) for each in planned)
+    notes = tuple(note for each in planned if (note := read_note(store.log_path(each))) is not None)
     beside = sorted((repository.root / "lockfiles").glob(f"*{SUFFIX}"))
+    recorded = tuple(took for path in beside for took in read_times(path))
+    # What does not say how many processes it ran was built by a cluster.
     return History(
-        here=tuple(note for note in notes if note is not None),
-        elsewhere=tuple(took for path in beside for took in read_times(path)),
+        here=tuple(note for note in notes if note.processors),
+        elsewhere=(*recorded, *(note for note in notes if not note.processors)),
     )
 
 

@@ -12,14 +12,7 @@ from layerlock.model.lock import Lock, LockedFile, LockedPath, LockedSource
 from layerlock.model.recipe import Deb, GitSource, PathSource
 from layerlock.plan.fit import check_plan, check_sources, mismatch, stale
 from layerlock.plan.packages import source_key
-from layerlock.plan.resolve import (
-    Closure,
-    Plan,
-    Planner,
-    closure_of_layer,
-    closure_of_package,
-    plan_package,
-)
+from layerlock.plan.resolve import Closure, Plan, Planner, closure_of_layer, closure_of_package
 from layerlock.workflows.driver import Driver
 
 PROGRAM: Final = "sandbox-program"
@@ -28,24 +21,30 @@ PROGRAM: Final = "sandbox-program"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """A plan with its pins by key, and the outputs that locks record for its derivations, by name."""
+    """A plan with its pins by key, and the outputs that locks record for its derivations, by name.
+
+    `lock` is the layer's own; a package has none.
+    """
 
     plan: Plan
     pins: Mapping[str, LockedSource]
     recorded: Mapping[str, str]
+    lock: Lock | None = None
 
 
-def load(driver: Driver, name: str) -> Loaded:
+def load(driver: Driver, name: str, planner: Planner | None = None) -> Loaded:
     """Plan a layer, or else a package, of this name. Nothing is fetched but git pins that no lock holds.
+
+    A `planner` may know a part of it already.
 
     Raises:
         StaleLock: a layer has no lock, or the recipes do not fit it.
         UsageError: there is no such recipe.
     """
     if name in driver.repository.targets():
-        lock, plan, pins = load_layer(driver, name)
-        return Loaded(plan=plan, pins=pins, recorded=recorded(lock))
-    return load_package(driver, name)
+        lock, plan, pins = load_layer(driver, name, planner)
+        return Loaded(plan=plan, pins=pins, recorded=recorded(lock), lock=lock)
+    return load_package(driver, name, planner)
 
 
 def load_layer(
@@ -67,8 +66,8 @@ def load_layer(
     return lock, plan, pins
 
 
-def load_package(driver: Driver, name: str) -> Loaded:
-    """Plan one package with the pins of every lock that fits.
+def load_package(driver: Driver, name: str, planner: Planner | None = None) -> Loaded:
+    """Plan one package with the pins of every lock that fits; with a `planner` that may know a part already.
 
     A package's files are hashed in its recipe, so that planning needs no more than the pins of git checkouts and
     folders; files that no lock holds are absent from the pins.
@@ -92,7 +91,7 @@ def load_package(driver: Driver, name: str) -> Loaded:
             pins[key] = pin
         elif isinstance(source, GitSource | PathSource):
             pins[key] = driver.supplier.pin(recipe, source, None, upgrade=False)
-    plan = plan_package(repository, name, driver.guest_code, pins)
+    plan = (planner or Planner(repository, driver.guest_code)).package(name, pins)
     outputs = {
         derivation.name: derivation.output
         for lock in locks
