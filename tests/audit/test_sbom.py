@@ -154,7 +154,7 @@ def test_spdx_is_valid_and_is_read_by_its_library(written: dict[Format, Path]) -
     }
     assert {located[purl].spdx_id for purl in SHIPPED} <= contained
     patched = [r for r in document.relationships if r.relationship_type is RelationshipType.PATCH_FOR]
-    assert len(patched) == 4
+    assert len(patched) == 6
 
 
 @pytest.mark.parametrize("form", FORMATS)
