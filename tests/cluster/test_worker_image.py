@@ -87,7 +87,7 @@ def test_a_worker_in_a_container_builds_what_the_lock_says(
     cache.mkdir(mode=0o777)
     cache.chmod(0o777)
     shutil.copy(prepared.key, key)
-    key.chmod(0o444)
+    os.chown(key, USER, USER)
     # A volume that holds the environment already, but no build.
     subprocess.run(["cp", "-a", str(prepared.template), str(store)], check=True)
     subprocess.run(["chown", "-R", f"{USER}:{USER}", str(store)], check=True)

@@ -266,7 +266,8 @@ def copy_folder(folder: Path, scratch: Path) -> Path | None:
         return None
     tree = scratch / "tree"
     with storing(f"copy {folder}"):
-        tree.mkdir(mode=0o755)
+        tree.mkdir()
+        tree.chmod(0o755)  # whatever the umask is
         copy_tree(folder, tree, leave_out=NOT_PART)
     return tree
 
