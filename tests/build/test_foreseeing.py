@@ -13,7 +13,7 @@ from layerlock.io.times import read_note, read_times
 from layerlock.model.times import History
 from layerlock.store.local import LocalStore
 from layerlock.workflows.building import build_package, record_layer
-from layerlock.workflows.foreseeing import Foreseeing
+from layerlock.workflows.foreseeing import Foreseeing, read_history
 from layerlock.workflows.locking import lock_layer
 
 from .conftest import Bench
@@ -55,6 +55,10 @@ def test_what_builds_took_is_noted_recorded_and_told(bench: Bench, tmp_path: Pat
         assert note.memory == event.peak_memory
         assert note.processors >= 1
     assert [*times] == [d.name for d in lock.derivations if d.name in times]
+    # Elsewhere, the lock tells how much room everything will take.
+    history = read_history(LocalStore(tmp_path / "elsewhere"), bench.driver().repository, [])
+    assert history.sizes == {d.planned: d.size for d in lock.derivations if d.size is not None}
+    assert history.sizes
     # Recorded again, nothing changes, though the store may have forgotten.
     text = (bench.folder / "lockfiles" / "tiny.times.toml").read_text()
     for event in finished.values():

@@ -64,7 +64,8 @@ def test_a_terminal_gets_the_live_display(home: Path) -> None:
     assert out == "True\n"
     assert "compiling [bold]multiarray" in shown
     assert "to come  scipy" in shown
-    assert screen_after(shown) == ["built    numpy (1 B in 1.0 s)", ""]
+    left = ["plan     x: 2 to build (numpy, scipy)", "built    numpy (1 B in 1.0 s)", ""]
+    assert screen_after(shown) == left
     assert "\x1b[?25l" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert re.search("\x1b\\[[0-9;]*m", shown)

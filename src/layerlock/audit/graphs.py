@@ -107,7 +107,7 @@ def graph_of_libraries(survey: Survey, loader: Loader) -> Graph:
             counted[start, end] = counted.get((start, end), 0) + 1
     vertices = (
         *(
-            Vertex(name=package, label=(package, f"{len(paths)} modules"), shape="package")
+            Vertex(name=package, label=(package, _modules(len(paths))), shape="package")
             for package, paths in sorted(modules.items())
         ),
         *(Vertex(name=path, label=(path, survey.package(path)), shape="library") for path in libraries),
@@ -118,6 +118,10 @@ def graph_of_libraries(survey: Survey, loader: Loader) -> Graph:
         for (start, end), count in sorted(counted.items())
     )
     return Graph(title=survey.name, vertices=vertices, edges=edges)
+
+
+def _modules(count: int) -> str:
+    return f"{count} module" if count == 1 else f"{count} modules"
 
 
 def as_dot(graph: Graph) -> str:

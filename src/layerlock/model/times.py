@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from layerlock.model.decode import Name, Sha256, item
 
@@ -35,9 +35,10 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
-    """What builds can be expected to take: those known, their seconds one after the other, and their output's bytes.
+    """What builds can be expected to take: those known, and their seconds one after the other.
 
     `here` of them were built on this machine before. `processors` are those of the others, where they agree, else 0.
+    `size` is that of all outputs in bytes, as far as notes or locks tell it.
     """
 
     known: int
@@ -49,10 +50,14 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """What builds took before: on this machine, and where locks were recorded."""
+    """What builds took before: on this machine, and where locks were recorded.
+
+    `sizes` are bytes of the outputs that locks record, by planned hash.
+    """
 
     here: tuple[Took, ...] = ()
     elsewhere: tuple[Took, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Took]:
         """Give what is known of some builds (by name and planned hash), by name.
@@ -71,7 +76,9 @@ class History:
 
 def expect(wanted: Iterable[tuple[str, str]], history: History) -> Expected:
     """Say what builds, by name and planned hash, can be expected to take."""
-    found = history.of(wanted).values()
+    wanted = tuple(wanted)
+    by_name = history.of(wanted)
+    found = by_name.values()
     own = set(history.here)
     abroad = [took for took in found if took not in own]
     processors = {took.processors for took in abroad}
@@ -79,6 +86,9 @@ def expect(wanted: Iterable[tuple[str, str]], history: History) -> Expected:
         known=len(found),
         here=len(found) - len(abroad),
         seconds=sum(took.seconds for took in found),
-        size=sum(took.size for took in found),
+        size=sum(
+            by_name[name].size if name in by_name else history.sizes.get(planned, 0)
+            for name, planned in wanted
+        ),
         processors=processors.pop() if len(processors) == 1 else 0,
     )

@@ -7,11 +7,13 @@ known of it also says what to begin first.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from layerlock.errors import LayerlockError
 from layerlock.events import Event, Listener, PlanMade, RoomExpected, TimeExpected
+from layerlock.io.lockfile import read_lock
 from layerlock.io.repository import Repository
 from layerlock.io.times import SUFFIX, read_note, read_times, write_times
 from layerlock.model.lock import Lock
@@ -60,7 +62,7 @@ class Foreseeing:
 
 
 def read_history(store: LocalStore, repository: Repository, planned: Iterable[str]) -> History:
-    """Read what is known of builds: of those with these planned hashes in the store, of all beside the locks."""
+    """Read what is known of builds: of those with these planned hashes in the store, of all in and beside the locks."""
     notes = tuple(note for each in planned if (note := read_note(store.log_path(each))) is not None)
     beside = sorted((repository.root / "lockfiles").glob(f"*{SUFFIX}"))
     recorded = tuple(took for path in beside for took in read_times(path))
@@ -68,7 +70,16 @@ def read_history(store: LocalStore, repository: Repository, planned: Iterable[st
     return History(
         here=tuple(note for note in notes if note.processors),
         elsewhere=(*recorded, *(note for note in notes if not note.processors)),
+        sizes=dict(_recorded_sizes(repository)),
     )
+
+
+def _recorded_sizes(repository: Repository) -> Iterator[tuple[str, int]]:
+    """Give the bytes of the outputs that locks record, by planned hash; a lock that cannot be read tells nothing."""
+    for path in sorted((repository.root / "lockfiles").glob("*.lock")):
+        with suppress(LayerlockError, OSError):
+            lock = read_lock(path, path.stem)
+            yield from ((each.planned, each.size) for each in lock.derivations if each.size is not None)
 
 
 def keep_times(lock: Lock, path: Path, store: LocalStore) -> None:
