@@ -90,6 +90,7 @@ def test_what_linkers_do_not_make_is_left_alone(wide: Path, toolchain: Toolchain
         "filled": bytes(filled),
         "aligned": aligned.read_bytes(),
         "cut": whole[:3000],
+        "without-sections": whole[: struct.unpack_from("<Q", whole, 40)[0]],
         "short": whole[:40],
         "one.o": relocatable.read_bytes(),
         "32-bit": whole[:4] + b"\1" + whole[5:],

@@ -79,6 +79,10 @@ class Section(NamedTuple):
     def stored(self) -> int:
         return 0 if self.kind == _SHT_NOBITS else self.size
 
+    @property
+    def end(self) -> int:
+        return self.offset + self.stored
+
 
 class Move(NamedTuple):
     """A segment that is loaded, and its new place in the file."""
@@ -114,7 +118,7 @@ def closed(content: bytes, page: int) -> bytes:
     """An object with its segments as near to each other as pages of `page` bytes let them be.
 
     Raises Unusual where it does not start with a segment that holds the program headers, where segments overlap, where
-    what is in one needs more than a page's alignment, or where a gap is not empty.
+    what is in one needs more than a page's alignment, where a gap is not empty, or where it is cut.
     """
     header = Header(*_HEADER.unpack_from(content))
     if not header.identity.startswith(_ELF64):
@@ -124,6 +128,10 @@ def closed(content: bytes, page: int) -> bytes:
         raise Unusual("its tables are elsewhere, or have rows of another size")
     programs = [Program(*row) for row in _rows(_PROGRAM, content, header.programs, header.program_count)]
     sections = [Section(*row) for row in _rows(_SECTION, content, header.sections, header.section_count)]
+    if len(sections) != header.section_count or any(
+        part.end > len(content) for part in (*programs, *sections)
+    ):
+        raise Unusual("it is cut")
     if any(section.flags & _SHF_ALLOC and section.alignment > page for section in sections):
         raise Unusual("a section is aligned to more than a page")
     moves = _moves(programs, page)
@@ -142,8 +150,8 @@ def closed(content: bytes, page: int) -> bytes:
             # Comments, and names of sections: of no segment, so that they follow the last one.
             image += bytes(-len(image) % max(section.alignment, 1))
             where = len(image)
-            image += content[section.offset : section.offset + section.stored]
-            kept.append((section.offset, section.offset + section.stored))
+            image += content[section.offset : section.end]
+            kept.append((section.offset, section.end))
         placed.append(section._replace(offset=where))
     _check_gaps(content, kept)
     image += bytes(-len(image) % 8)
@@ -153,7 +161,9 @@ def closed(content: bytes, page: int) -> bytes:
     for row, program in enumerate(programs):
         changed = program
         if program.memory_size:
-            changed = program._replace(offset=_moved(moves, program.address, program.offset, program.file_size))
+            changed = program._replace(
+                offset=_moved(moves, program.address, program.offset, program.file_size)
+            )
         if program.kind == _PT_LOAD:
             changed = changed._replace(alignment=min(program.alignment, page))
         _PROGRAM.pack_into(image, header.programs + row * _PROGRAM.size, *changed)
@@ -169,7 +179,9 @@ def _moves(programs: Sequence[Program], page: int) -> list[Move]:
     moves: list[Move] = []
     end = before = 0
     for load in loads:
-        if load.offset < before or (moves and load.address < moves[-1].load.address + moves[-1].load.memory_size):
+        if load.offset < before or (
+            moves and load.address < moves[-1].load.address + moves[-1].load.memory_size
+        ):
             raise Unusual("segments overlap")
         offset = end + (load.address - end) % page
         moves.append(Move(load, offset))
