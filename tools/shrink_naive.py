@@ -22,7 +22,7 @@ from typing import Final
 
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
-from layerlock.events import Event, Noted
+from layerlock.events import Event, Tried
 from layerlock.layer.globs import selected
 from layerlock.layer.usage import Holding, read_holding
 from layerlock.plan.functions import names_of
@@ -94,7 +94,7 @@ def main() -> int:
         )
 
         def tell(event: Event) -> None:
-            if isinstance(event, Noted):
+            if isinstance(event, Tried):
                 print(f"{time.monotonic() - started:6.0f} s  {event.message}", flush=True)
 
         driver = construct(settings, tell)
@@ -136,7 +136,8 @@ def holding_of(driver: Driver) -> Holding:
 def compared(found: Shrunk, holding: Holding) -> tuple[list[Row], int]:
     """Hold the rules against the list, where a file counts for the first entry that has it; also the bytes beyond."""
     patterns = [pattern for rule in found.rules for pattern in rule.patterns]
-    gone = {path for path in holding.files if selected(path, patterns)}
+    keep = [pattern for rule in found.rules for pattern in rule.keep]
+    gone = {path for path in holding.files if selected(path, patterns) and not selected(path, keep)}
     rows, listed = [], set[str]()
     for name, theirs in BY_HAND.items():
         files = {path for path in holding.files if selected(path, theirs)} - listed

@@ -182,6 +182,13 @@ class Noted(Event):
     message: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried(Event):
+    """What came of a trial, in a search that takes many of them."""
+
+    message: str
+
+
 Listener = Callable[[Event], None]
 
 

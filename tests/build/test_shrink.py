@@ -47,7 +47,7 @@ pad > locale/de.po
 pad > include/used.h
 pad > stubs.pyi
 pad > fonts/needed.font
-pad > fonts/other.font
+for number in 1 2 3 4 5 6 7 8 9; do pad > fonts/other$number.font; done
 echo "the fonts' licence" > fonts/LICENSE
 cat >> __init__.py <<'END'
 import importlib.metadata
@@ -128,8 +128,10 @@ def test_what_is_not_needed_is_found_and_nothing_else(parts: Bench, tmp_path: Pa
         "dist-info": ("**/*.dist-info/top_level.txt", f"{SITE}/tiny_hollow-*.dist-info/METADATA"),
         "never-opened": (f"{SITE}/tiny_used/locale/**",),
         "never-loaded": (f"{SITE}/tiny_used/_spare.*.so",),
-        "opened-data": (f"{SITE}/tiny_used/fonts/other.font",),
+        "opened-data": (f"{SITE}/tiny_used/fonts/**",),
     }
+    kept = (f"{SITE}/tiny_used/fonts/LICENSE", f"{SITE}/tiny_used/fonts/needed.font")
+    assert {rule.name: rule.keep for rule in found.rules if rule.keep} == {"opened-data": kept}
     assert [each.called for each in found.needed] == ["tiny_used/fonts/needed.font", "tiny_hollow"]
     assert "No module named 'tiny_hollow'" in found.needed[1].why
     (hollow,) = found.hollow
@@ -185,7 +187,7 @@ def test_a_search_that_was_killed_goes_on_where_it_stopped(parts: Bench) -> None
         assert process.stdout is not None
         told = 0
         for line in process.stdout:
-            told += json.loads(line)["event"] == "Noted" and "its tests fail" in line
+            told += json.loads(line)["event"] == "Tried" and "its tests fail" in line
             if told:
                 process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import elf
 import pytest
 
 from .conftest import Entry, Toolchain, write_tree
@@ -277,6 +278,22 @@ def test_objects_are_stripped_and_checked(task: dict[str, Any], toolchain: Toolc
     without = entry("assemble", {**task, "prune": [{"name": "q", "patterns": ["lib/libq*"]}]})
     assert without.error["kind"] == "abi"
     assert without.error["message"].startswith(f"{SITE}/m.so: libq.so.1: cannot open shared object file")
+
+
+@pytest.mark.sandbox
+def test_objects_are_laid_out_for_the_runtimes_pages(
+    task: dict[str, Any], toolchain: Toolchain, entry: Entry
+) -> None:
+    wide = toolchain.shared("w.so", "int big[99] = {1};", "-nostdlib", "-g", "-Wl,-z,max-page-size=65536")
+    _add(task, {f"{SITE}/w.so": wide.read_bytes(), f"{SITE}/w.txt": "no object"})
+    for strip in (True, False):
+        ended = entry("assemble_paged", {**task, "strip": strip, "max_page_size": 4096})
+        assert ended.report["findings"] == []
+        steps = ended.report["steps"]
+        assert [step["name"] for step in steps] == ["collect and prune", *(["strip"] * strip), "pages"]
+        assert steps[-1]["files"] == 1
+        assert ended.report["unzipped"] == steps[-1]["bytes_after"] < steps[-1]["bytes_before"] - 40_000
+        assert elf.read(ended.out / "tree" / SITE / "w.so").loads[-1].alignment == 4096
 
 
 @pytest.mark.sandbox

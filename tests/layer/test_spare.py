@@ -4,47 +4,51 @@ from __future__ import annotations
 
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
-from layerlock.layer.rules import rules_of, text_of
-from layerlock.layer.spare import LIBRARIES, Group, imported, unneeded, unopened
+from layerlock.layer.rules import keep_text_of, rules_of, text_of
+from layerlock.layer.spare import DATA, LIBRARIES, Group, imported, opened, parts, unneeded, unopened
 from layerlock.layer.usage import Holding, Used, read_holding, read_trace
 
 SITE = "python/lib/python3.9/site-packages"
 BIG = b"#" * 20_000
+FILES = {
+    f"{SITE}/used/__init__.py": BIG,
+    f"{SITE}/used/__pycache__/__init__.cpython-39.pyc": BIG,
+    f"{SITE}/used/tests/test_it.py": BIG,
+    f"{SITE}/used/data/a.txt": BIG,
+    f"{SITE}/used/data/LICENSE": b"a licence",
+    f"{SITE}/used/_x.cpython-39-x86_64-linux-gnu.so": BIG,
+    f"{SITE}/Used.libs/libx.so.1.2": BIG,
+    f"{SITE}/Used-1.0.dist-info/METADATA": b"Name: Used",
+    f"{SITE}/other/__init__.py": BIG,
+    "lib/libmain.so.2": BIG,
+    "lib/libdeep.so.3": BIG,
+}
 
 
 @pytest.fixture
 def holding(tmp_path: Path) -> Holding:
     """List a layer of one used package, with libraries, links and bytecode."""
-    files = {
-        f"{SITE}/used/__init__.py": BIG,
-        f"{SITE}/used/__pycache__/__init__.cpython-39.pyc": BIG,
-        f"{SITE}/used/tests/test_it.py": BIG,
-        f"{SITE}/used/data/a.txt": BIG,
-        f"{SITE}/used/data/LICENSE": b"a licence",
-        f"{SITE}/used/_x.cpython-39-x86_64-linux-gnu.so": BIG,
-        f"{SITE}/Used.libs/libx.so.1.2": BIG,
-        f"{SITE}/Used-1.0.dist-info/METADATA": b"Name: Used",
-        f"{SITE}/other/__init__.py": BIG,
-        "lib/libmain.so.2": BIG,
-        "lib/libdeep.so.3": BIG,
-    }
-    tree = tmp_path / "tree"
+    return listed(tmp_path, FILES)
+
+
+def listed(folder: Path, files: Mapping[str, bytes]) -> Holding:
+    """List a layer of these files, and of a link if they have what it leads to."""
+    tree = folder / "tree"
     for name, data in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(data)
-    (tree / "lib/libmain.so").symlink_to("libmain.so.2")
-    with zipfile.ZipFile(tmp_path / "layer.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    if (tree / "lib").exists():
+        (tree / "lib/libmain.so").symlink_to("libmain.so.2")
+    with zipfile.ZipFile(folder / "layer.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(tree.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(tree).as_posix())
-    return read_holding(
-        tree, tmp_path / "layer.zip", ("/var/task", f"/opt/{SITE}", "/opt/python", "/var/lang")
-    )
+    return read_holding(tree, folder / "layer.zip", ("/var/task", f"/opt/{SITE}", "/opt/python", "/var/lang"))
 
 
 def used(holding: Holding, *lines: str) -> Used:
@@ -133,3 +137,35 @@ def test_rules_name_what_goes_and_nothing_else(holding: Holding) -> None:
     (table,) = tomllib.loads(text_of(rule))["prune"]
     assert table == {"name": rule.name, "patterns": list(rule.patterns), "reason": rule.reason}
     assert text_of(rule).startswith("# Saves 0.02 MB unzipped and 0.00 MB zipped.\n[[prune]]\n")
+
+
+def test_data_is_taken_apart_where_some_of_it_has_to_stay(tmp_path: Path) -> None:
+    """A folder without code is one candidate, its parts are next; a rule says what stays where that is shorter."""
+    zones = [
+        f"{SITE}/used/zones/{name}" for name in ("Africa/Cairo", "Europe/Berlin", "Europe/LICENSE", "UTC")
+    ]
+    zones += [f"{SITE}/used/zones/Europe/{number}" for number in range(12)]
+    holding = listed(tmp_path, {f"{SITE}/used/__init__.py": BIG, **dict.fromkeys(zones, BIG)})
+    seen = used(holding, f"open\t/opt/{zones[1]}")
+    (whole,) = opened(holding, seen, (), ())
+    assert (whole.called, set(whole.files)) == ("used/zones", set(zones))
+    taken = parts(whole)
+    assert called(taken) == ["used/zones/Africa", "used/zones/Europe", "used/zones/UTC"]
+    europe = parts(taken[1])
+    assert called(europe[-2:]) == ["used/zones/Europe/9", "used/zones/Europe/Berlin"]
+    assert "used/zones/Europe/LICENSE" not in called(europe)
+
+    gone = (taken[0], taken[2], *europe[:-1])
+    (rule,) = rules_of(gone, holding, (), ())
+    place = "**/site-packages/used/zones"
+    assert (rule.name, rule.patterns) == (DATA, (f"{place}/**",))
+    assert rule.keep == (f"{place}/Europe/Berlin", f"{place}/Europe/LICENSE")
+    assert rule.files == 14
+    (table,) = tomllib.loads(keep_text_of(rule))["keep"]
+    assert table["patterns"] == list(rule.keep)
+    # What the recipe keeps anyhow is not said again.
+    (rule,) = rules_of(gone, holding, (zones[2],), ())
+    assert rule.keep == (f"{place}/Europe/Berlin",)
+    # Of little, each place is named.
+    (rule,) = rules_of((taken[0], taken[2]), holding, (), ())
+    assert (rule.patterns, rule.keep) == ((f"{place}/Africa/**", f"{place}/UTC"), ())

@@ -57,12 +57,13 @@ def run(call: Call) -> int:
 
 
 def _text(found: Shrunk, written: str) -> str:
-    from layerlock.layer.rules import text_of  # noqa: PLC0415 - --help does without it
+    from layerlock.layer.rules import keep_text_of, text_of  # noqa: PLC0415 - --help does without it
     from layerlock.ui.text import count, printable, size, table  # noqa: PLC0415 - as above
 
     parts = []
     if found.rules and not written:
         parts.append("\n".join(text_of(rule) for rule in found.rules))
+        parts += [keep_text_of(rule) for rule in found.rules if rule.keep]
     if found.rules:
         cells = [("rule", "files", "unzipped", "zipped")]
         cells += [(rule.name, f"{rule.files:,}", size(rule.bytes), size(rule.packed)) for rule in found.rules]

@@ -19,6 +19,8 @@ from layerlock.layer.spare import (
     OPTIONAL,
     REASONS,
     Group,
+    folders,
+    is_code,
     places,
 )
 from layerlock.layer.usage import Holding, object_stem
@@ -27,16 +29,22 @@ ORDER: Final = (NEVER_IMPORTED, OPTIONAL, *(kind.name for kind in KINDS), FOLDER
 """A file counts for the first rule that selects it; whole packages come first."""
 _PATTERNS: Final = {kind.name: kind.patterns for kind in KINDS}
 _WIDTH: Final = 140
+_FEWER: Final = 3
+"""How many times fewer patterns a folder has to take for its rule to be said by what stays."""
 _NAMED: Final = 12
 """Groups that a rule's comment names, the largest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundRule:
-    """A prune rule and what it saves: files, bytes unpacked, bytes in the zip; `largest` are its groups by bytes."""
+    """A prune rule and what it saves: files, bytes unpacked, bytes in the zip; `largest` are its groups by bytes.
+
+    `keep` are patterns of files that `patterns` select and the tests need.
+    """
 
     name: str
     patterns: tuple[str, ...]
+    keep: tuple[str, ...]
     reason: str
     files: int
     bytes: int
@@ -60,12 +68,13 @@ def rules_of(
         if not files:
             continue
         counted |= files
-        patterns = tuple(dict.fromkeys(_patterns(name, files, holding, gone | set(kept))))
+        patterns, keep = _patterns(name, files, holding, gone | set(kept))
         weights = Counter({g.called: sum(holding.files[p].size for p in set(g.files) & files) for g in mine})
         found.append(
             FoundRule(
                 name=name if name not in taken else f"{name}-by-trial",
                 patterns=patterns,
+                keep=keep,
                 reason=REASONS[name],
                 files=len(files),
                 bytes=sum(holding.files[path].size for path in files),
@@ -83,25 +92,57 @@ def text_of(rule: FoundRule) -> str:
     rest = len(rule.largest) - _NAMED
     more = f" and {rest} more" if rest > 0 else ""
     lines = _wrapped(f"{saves}: {named}{more}." if len(rule.largest) > 1 else f"{saves}.", "# ")
-    quoted = [json.dumps(pattern, ensure_ascii=False) for pattern in rule.patterns]
+    lines += ["[[prune]]", f"name = {json.dumps(rule.name)}", *_listed(rule.patterns)]
+    return "\n".join((*lines, f"reason = {json.dumps(rule.reason, ensure_ascii=False)}", ""))
+
+
+def keep_text_of(rule: FoundRule) -> str:
+    """Write what a rule must not take as the TOML of a recipe."""
+    reason = f"The smoke tests need them, of what `{rule.name}` leaves out."
+    return "\n".join(("[[keep]]", *_listed(rule.keep), f"reason = {json.dumps(reason)}", ""))
+
+
+def _listed(patterns: Sequence[str]) -> list[str]:
+    quoted = [json.dumps(pattern, ensure_ascii=False) for pattern in patterns]
     one = f"patterns = [{', '.join(quoted)}]"
-    patterns = (
-        [one] if len(one) <= _WIDTH else ["patterns = [", *_wrapped(", ".join(quoted) + ",", "  "), "]"]
-    )
-    return "\n".join(
-        (
-            *lines,
-            "[[prune]]",
-            f"name = {json.dumps(rule.name)}",
-            *patterns,
-            f"reason = {json.dumps(rule.reason, ensure_ascii=False)}",
-            "",
+    return [one] if len(one) <= _WIDTH else ["patterns = [", *_wrapped(", ".join(quoted) + ",", "  "), "]"]
+
+
+def _patterns(
+    name: str, files: set[str], holding: Holding, allowed: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Choose patterns, and those of what they must not take: see `_going` and `_but_for`."""
+    if name != DATA:
+        return tuple(dict.fromkeys(_going(name, files, holding, allowed))), ()
+    patterns, keep, left = [], [], set(files)
+    for folder, stay in _but_for(files, holding, allowed):
+        patterns.append(
+            _pattern(folder, holding, {path for path in holding.files if path.startswith(f"{folder}/")})
         )
-    )
+        keep += [_pattern(path, holding, set(holding.files) - set(allowed)) for path in stay]
+        left = {path for path in left if not path.startswith(f"{folder}/")}
+    patterns += _going(name, left, holding, allowed)
+    return tuple(dict.fromkeys(patterns)), tuple(dict.fromkeys(keep))
 
 
-def _patterns(name: str, files: set[str], holding: Holding, allowed: Collection[str]) -> Iterator[str]:
-    """Choose patterns: a kind's own where they select nothing that stays; else the places, by name."""
+def _but_for(
+    files: Collection[str], holding: Holding, allowed: Collection[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Give the outermost folders of data that are said in fewer patterns by what stays in them than by what goes."""
+    coded = {folder for path in holding.files if is_code(path) for folder in folders(path)}
+    found: list[str] = []
+    for folder in sorted({folder for path in files for folder in folders(path)} - coded):
+        if any(folder.startswith(f"{other}/") for other in found):
+            continue
+        inside = {path for path in holding.files if path.startswith(f"{folder}/")}
+        stay = sorted(inside.difference(allowed))
+        if stay and _FEWER * (1 + len(stay)) <= len({*places(holding, inside.intersection(files), allowed)}):
+            found.append(folder)
+            yield folder, tuple(stay)
+
+
+def _going(name: str, files: Collection[str], holding: Holding, allowed: Collection[str]) -> Iterator[str]:
+    """Give a kind's own patterns where they select nothing that stays; else the places, by name."""
     left = set(files)
     for pattern in _PATTERNS.get(name, ()):
         chosen = {path for path in holding.files if selected(path, (pattern,))}

@@ -62,10 +62,21 @@ KINDS: Final[tuple[Kind, ...]] = (
                 "**/*.hpp",
                 "**/*.pxd",
                 "**/*.pxi",
+                "**/*.pxi.in",
                 "**/*.pyx",
                 "**/*.pyx.in",
             ),
-            *("**/*.c", "**/*.cc", "**/*.cpp", "**/*.f", "**/*.f90", "**/*.a", "**/*.cmake", "**/*.pc"),
+            *(
+                "**/*.c",
+                "**/*.cc",
+                "**/*.cpp",
+                "**/*.cu",
+                "**/*.f",
+                "**/*.f90",
+                "**/*.a",
+                "**/*.cmake",
+                "**/*.pc",
+            ),
         ),
         reason="For compiling; there is no compiler on Lambda.",
     ),
@@ -178,11 +189,11 @@ def unopened(
         if path not in used.files and path not in kept and path not in gone and not protected(path)
     }
     stays = [path for path in holding.files if path not in spare and path not in gone and not protected(path)]
-    alive = {folder for path in stays for folder in _folders(path)}
-    alive.update(holding.sites, {""}, (f for site in holding.sites for f in _folders(f"{site}/x")))
+    alive = {folder for path in stays for folder in folders(path)}
+    alive.update(holding.sites, {""}, (f for site in holding.sites for f in folders(f"{site}/x")))
     found: dict[str, list[str]] = {}
     for path in sorted(spare):
-        top = next((folder for folder in _folders(path) if folder not in alive), None)
+        top = next((folder for folder in folders(path) if folder not in alive), None)
         if top is not None:
             found.setdefault(top, []).append(path)
     groups = []
@@ -207,13 +218,17 @@ def unopened(
 
 
 def opened(holding: Holding, used: Used, kept: Collection[str], gone: Collection[str]) -> Iterator[Group]:
-    """Give the data of each folder that holds no code, where some of it was opened."""
-    folders: dict[str, list[str]] = {}
-    for path in holding.files:
-        if path not in gone and ".dist-info/" not in path and ".egg-info/" not in path:
-            folders.setdefault(posixpath.dirname(path), []).append(path)
-    for folder, files in sorted(folders.items()):
-        if any(path.endswith(_CODE) or object_stem(path) for path in files):
+    """Give the data of each folder that holds no code, those in it included, where some of it was opened."""
+    left = [path for path in holding.files if path not in gone]
+    coded = {folder for path in left if is_code(path) for folder in folders(path)}
+    coded.update(holding.sites, (folder for site in holding.sites for folder in folders(site)))
+    found: dict[str, list[str]] = {}
+    for path in left:
+        if ".dist-info/" not in path and ".egg-info/" not in path:
+            folder = next((each for each in folders(path) if each not in coded), posixpath.dirname(path))
+            found.setdefault(folder, []).append(path)
+    for folder, files in sorted(found.items()):
+        if any(map(is_code, files)):
             continue
         # With the fonts goes the fonts' licence.
         data = [path for path in files if path not in kept]
@@ -222,13 +237,15 @@ def opened(holding: Holding, used: Used, kept: Collection[str], gone: Collection
             yield _group(DATA, shown, data)
 
 
-def singly(group: Group) -> tuple[Group, ...]:
-    """Give a group's files as groups of their own."""
-    return tuple(
-        _group(group.rule, f"{group.called}/{posixpath.basename(path)}", [path])
-        for path in group.files
-        if not protected(path)
-    )
+def parts(group: Group) -> tuple[Group, ...]:
+    """Give what a group's files stand in together by the folders and files that lie there, a group each."""
+    top = posixpath.commonpath(group.files) if len(group.files) > 1 else posixpath.dirname(group.files[0])
+    found: dict[str, list[str]] = {}
+    for path in group.files:
+        if not protected(path):
+            found.setdefault(path[len(top) + 1 :].partition("/")[0], []).append(path)
+    shown = group.called + top.rpartition(group.called)[2]
+    return tuple(_group(group.rule, f"{shown}/{name}", files) for name, files in sorted(found.items()))
 
 
 def module_name(top: str) -> str:
@@ -286,17 +303,22 @@ def _group(rule: str, called: str, files: Iterable[str]) -> Group:
 
 def places(holding: Holding, files: Collection[str], gone: Collection[str]) -> Iterator[str]:
     """Name files by few paths: folders that hold nothing but what is `gone`, and single files."""
-    other = {folder for path in holding.files if path not in gone for folder in _folders(path)}
-    other.update(holding.sites, (folder for site in holding.sites for folder in _folders(site)))
+    other = {folder for path in holding.files if path not in gone for folder in folders(path)}
+    other.update(holding.sites, (folder for site in holding.sites for folder in folders(site)))
     said: set[str] = set()
     for path in sorted(files):
-        place = next((folder for folder in _folders(path) if folder not in other), path)
+        place = next((folder for folder in folders(path) if folder not in other), path)
         if place not in said:
             said.add(place)
             yield place
 
 
-def _folders(path: str) -> Iterator[str]:
+def is_code(path: str) -> bool:
+    """Say whether a file is a module or library, by its name."""
+    return path.endswith(_CODE) or object_stem(path) is not None
+
+
+def folders(path: str) -> Iterator[str]:
     """Give the folders that a path lies in, the outermost first."""
     parts = path.split("/")
     return ("/".join(parts[:end]) for end in range(1, len(parts)))

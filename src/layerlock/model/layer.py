@@ -63,6 +63,12 @@ class AboutLayer:
         default=True,
     )
     strip: bool = item("Whether symbols that loading does not need are dropped.", default=True)
+    max_page_size: int | None = item(
+        "The largest memory page, in bytes, that objects have to be laid out for, as ld's option of that name. What "
+        "linkers left between segments for larger pages is closed. Without bytecode only.",
+        default=None,
+        example="4096",
+    )
     private: tuple[str, ...] = item(
         "Libraries of the layer that get a name of their own, because the runtime has an older one of the same name.",
         default=(),

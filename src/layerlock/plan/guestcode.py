@@ -37,6 +37,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "wheels.py": ("patches.py", "task.py", "wheels.py"),
     "assemble.py": _ASSEMBLE,
     "assemble_lean.py": _with_assembly("assemble_lean.py"),
+    "assemble_paged.py": _with_assembly("assemble_paged.py", "pages.py"),
     "function.py": _with_assembly("function.py"),
     "invoke.py": ("invoke.py", "smoke.py", "smoke_start.py", "task.py"),
     "merge.py": ("elf.py", "merge.py", "task.py", "tree.py"),

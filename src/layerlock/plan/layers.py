@@ -38,6 +38,12 @@ STRIP = {"x86_64": "strip", "arm64": "aarch64-linux-gnu-strip"}
 LEAN = "assemble_lean.py"
 """What assembles where a layer leaves out some of its bytecode."""
 
+SMALLEST_PAGE = 4096
+"""Bytes of a memory page; no processor of Lambda's has smaller ones."""
+
+PAGED = "assemble_paged.py"
+"""What assembles where objects are laid out for the runtime's memory pages."""
+
 OLDER_PYTHON = "older_python.py"
 """What assembles where bytecode is for a Python before 3.11, whose marshal does not write the same bytes every time."""
 
@@ -123,6 +129,8 @@ def tree(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:
     if entry == LEAN:
         task["columns"] = about.columns
         task["no_bytecode"] = [pattern for rule in recipe.no_bytecode for pattern in rule.patterns]
+    if entry == PAGED:
+        task["max_page_size"] = about.max_page_size
     return _step(
         recipe,
         recipes,
@@ -152,6 +160,9 @@ def _assembler(recipe: LayerRecipe, recipes: Recipes, runtime: RuntimeRecipe, co
     about = recipe.layer
     lean = bool(recipe.no_bytecode) or not about.columns
     older = tuple(int(part) for part in runtime.runtime.python.split(".")) < (3, 11)
+    if about.max_page_size is not None:
+        _check_pages(recipe, recipes, about.max_page_size)
+        return PAGED
     if about.bytecode == "none":
         return "assemble.py"
     if lean and (older or about.bytecode == "sourceless"):
@@ -165,6 +176,22 @@ def _assembler(recipe: LayerRecipe, recipes: Recipes, runtime: RuntimeRecipe, co
     if about.bytecode == "sourceless":
         return "sourceless.py"
     return LEAN if lean else "assemble.py"
+
+
+def _check_pages(recipe: LayerRecipe, recipes: Recipes, page: int) -> None:
+    place = recipes.locate("layers", recipe.name, "layer.max_page_size")
+    if page < SMALLEST_PAGE or page & (page - 1):
+        raise InvalidRecipe(
+            f"no processor has memory pages of {page} bytes",
+            hint="give a power of two from 4096 on: Lambda's have 4096",
+            location=place,
+        )
+    if recipe.layer.bytecode != "none":
+        raise InvalidRecipe(
+            "`max_page_size` is for layers without bytecode",
+            hint='say `bytecode = "none"`, or leave it out',
+            location=place,
+        )
 
 
 def archive(recipe: LayerRecipe, recipes: Recipes, code: GuestCode) -> Derivation:

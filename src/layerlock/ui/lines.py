@@ -23,6 +23,7 @@ from layerlock.events import (
     RoomExpected,
     Sent,
     TimeExpected,
+    Tried,
     Waiting,
     Warned,
 )
@@ -109,6 +110,8 @@ def describe(event: Event) -> Line | None:  # noqa: PLR0912 - one branch a type 
             return Line(word="warning", text=_about(name, message), importance="trouble")
         case Noted(message=message):
             return Line(word="note", text=_about(name, message), importance="step")
+        case Tried(message=message):
+            return Line(word="tried", text=_about(name, message), importance="done")
         case _:
             return None
 

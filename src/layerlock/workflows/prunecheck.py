@@ -17,7 +17,7 @@ from layerlock.errors import (
     SmokeFailed,
     UsageError,
 )
-from layerlock.events import Noted
+from layerlock.events import Tried
 from layerlock.model.function import FunctionLayer
 from layerlock.model.layer import LayerRecipe, PruneRule
 from layerlock.plan.functions import names_of
@@ -189,7 +189,7 @@ class _Search:
 
     def _tell(self, how: str, rules: tuple[PruneRule, ...]) -> None:
         names = ", ".join(dict.fromkeys(rule.name for rule in rules)) or "no rule at all"
-        self.driver.emit(Noted(name=self.recipe.name, message=f"{how} with {names}"))
+        self.driver.emit(Tried(name=self.recipe.name, message=f"{how} with {names}"))
 
     def result(
         self,

@@ -20,12 +20,12 @@ from layerlock.io.edits import with_tables
 from layerlock.io.repository import Repository
 from layerlock.layer.globs import selected
 from layerlock.layer.result import LayerZip, read_zip
-from layerlock.layer.rules import FoundRule, rules_of, text_of
-from layerlock.layer.spare import Group, imported, module_name, opened, singly, unneeded, unopened
+from layerlock.layer.rules import FoundRule, keep_text_of, rules_of, text_of
+from layerlock.layer.spare import Group, imported, module_name, opened, parts, unneeded, unopened
 from layerlock.layer.usage import Holding, Used, read_holding, read_trace
 from layerlock.model.derivation import Realisation
 from layerlock.model.function import FunctionLayer
-from layerlock.model.layer import LayerRecipe, PruneRule
+from layerlock.model.layer import KeepRule, LayerRecipe, PruneRule
 from layerlock.plan.functions import names_of
 from layerlock.plan.layers import SMOKE
 from layerlock.plan.resolve import Plan
@@ -162,10 +162,11 @@ class _Search:
         self._reduce(tuple(alone))
         self._reduce(tuple(unopened(holding, used, self._staying(), self._gone(), self._users())))
         data = tuple(opened(holding, used, kept, self._gone()))
-        for group in self._reduce(data):
-            if len(group.files) > 1:
+        needed = self._reduce(data)
+        while whole := [group for group in needed if len(group.files) > 1]:
+            for group in whole:
                 self.stays.remove(group)
-                self._reduce(singly(group))
+            needed = self._reduce(tuple(part for group in whole for part in parts(group)))
 
     def hollow(self) -> tuple[Hollow, ...]:
         """Find packages that have to be there, and of which nothing is called."""
@@ -333,7 +334,8 @@ def _proven(trials: Trials, locked: Locked, rules: Sequence[FoundRule]) -> tuple
     """Make the layer with the rules, and run its tests on it; say if it is over Lambda's limit still."""
     driver, recipe = trials.driver, trials.recipe
     more = (PruneRule(name=rule.name, patterns=rule.patterns, reason=rule.reason) for rule in rules)
-    changed = replace(recipe, prune=(*recipe.prune, *more))
+    keep = (KeepRule(patterns=rule.keep) for rule in rules if rule.keep)
+    changed = replace(recipe, prune=(*recipe.prune, *more), keep=(*recipe.keep, *keep))
     names = names_of(recipe)
     variant = vary(driver, changed, locked)
     zipped = _zip(driver, recipe, variant.make(names.tree, names.zip))
@@ -394,8 +396,10 @@ def write_rules(repository: Repository, found: Shrunk) -> str:
     """Add the rules to the layer's recipe, after those that it has; give the file's name."""
     shown = repository.recipe_file("layers", found.layer)
     path = repository.root / shown
-    tables = [text_of(rule) for rule in found.rules]
     after = ("keep", "allow_build_paths", "smoke", "smoke_tools")
-    text = with_tables(path.read_text(encoding="utf-8"), "prune", tables, after, shown)
+    text = path.read_text(encoding="utf-8")
+    text = with_tables(text, "prune", [text_of(rule) for rule in found.rules], after, shown)
+    if keep := [keep_text_of(rule) for rule in found.rules if rule.keep]:
+        text = with_tables(text, "keep", keep, after[1:], shown)
     write_bytes(path, text.encode())
     return shown

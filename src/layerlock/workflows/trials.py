@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from layerlock.build.one import Order, realise
 from layerlock.build.workshop import Workshop
 from layerlock.errors import OutOfMemory, ResourceExceeded, StoreError, TimedOut
-from layerlock.events import BuildFinished, Noted
+from layerlock.events import BuildFinished, Tried
 from layerlock.events import Event as Happening
 from layerlock.layer.spare import Group
 from layerlock.layer.usage import Holding
@@ -127,7 +127,7 @@ class Trials:
 
     def tell(self, message: str) -> None:
         """Say how far it is."""
-        self.driver.emit(Noted(name=self.recipe.name, message=message))
+        self.driver.emit(Tried(name=self.recipe.name, message=message))
 
     def _side_by_side(
         self, asked: Sequence[Asked], ask: Callable[[Asked], Answer], *, every: bool = False
