@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,21 +14,25 @@ from layerlock.build.workshop import Capacity, Sandbox, Workshop
 from layerlock.errors import SandboxUnavailable
 from layerlock.events import Listener
 from layerlock.io.repository import Repository
+from layerlock.model.derivation import Realisation
 from layerlock.model.lock import LockedSource, SignedIndex
 from layerlock.model.recipe import Deb, EnvironmentRecipe, PackageRecipe, PinnedImage, Source
 from layerlock.model.recipes import GuestCode
 from layerlock.model.requirements import PinnedWheel, Resolved
 from layerlock.plan import guestcode
 from layerlock.plan.requirements import Asked
+from layerlock.plan.resolve import Plan
 from layerlock.sandbox.spec import Outcome, SandboxSpec
 from layerlock.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from layerlock.cluster.dask import Client
     from layerlock.sandbox.engine.station import Station
     from layerlock.sandbox.program import Program
     from layerlock.sources.debian_sources import SourcePackage
     from layerlock.workflows.caches import Substitutes
-    from layerlock.workflows.clustering import Cluster
 
 T = TypeVar("T")
 
@@ -78,6 +82,23 @@ class Supplier(Protocol):
 
     def confirm_image(self, environment: EnvironmentRecipe, pinned: PinnedImage) -> None:
         """Hold pins of an image against the registry."""
+
+
+class Realiser(Protocol):
+    """Who realises plans instead of this machine; see `workflows.clustering.Cluster`."""
+
+    def realise(
+        self,
+        driver: Driver,
+        plan: Plan,
+        targets: tuple[str, ...],
+        pins: Mapping[str, LockedSource],
+        recorded: Mapping[str, str],
+    ) -> Mapping[str, Realisation]:
+        """Have targets realised, and bring their outputs into the store."""
+
+    def client(self) -> AbstractContextManager[Client]:
+        """Lend a client of the scheduler."""
 
 
 class Bubblewrap:
@@ -191,7 +212,7 @@ class Driver:
     keep_failed: bool = False
     cancel: Event = field(default_factory=Event)
     substitutes: Substitutes | None = None
-    cluster: Cluster | None = None
+    cluster: Realiser | None = None
 
     @property
     def workshop(self) -> Workshop:
