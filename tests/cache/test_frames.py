@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlock.cache.frames import FRAME, compress, decompress, packed_limit, unpacked_size
+from layerlock.cache.place import PackedFile
 from layerlock.io.decompress import Damaged
 
 
@@ -25,8 +26,8 @@ def packed(tmp_path: Path, data: bytes) -> Path:
 def test_what_goes_in_comes_out(size: int, tmp_path: Path) -> None:
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
     path = packed(tmp_path, data)
-    assert unpacked_size(path) == size
-    assert b"".join(decompress(path, size)) == data
+    assert unpacked_size(PackedFile(path)) == size
+    assert b"".join(decompress(PackedFile(path), size)) == data
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,7 +36,7 @@ def test_pieces_of_any_size(pieces: list[bytes], tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("frames") / "packed"
     path.write_bytes(b"".join(compress(iter(pieces))))
     data = b"".join(pieces)
-    assert b"".join(decompress(path, len(data))) == data
+    assert b"".join(decompress(PackedFile(path), len(data))) == data
     assert path.stat().st_size <= packed_limit(len(data))
 
 
@@ -65,7 +66,7 @@ def test_the_zstd_program_reads_it(tmp_path: Path) -> None:
 def test_what_would_expand_too_far_is_refused_before_it_does(tmp_path: Path) -> None:
     path = packed(tmp_path, bytes(64 << 20))
     with pytest.raises(Damaged, match="expands to 67108864 bytes"):
-        next(decompress(path, (64 << 20) - 1))
+        next(decompress(PackedFile(path), (64 << 20) - 1))
 
 
 def test_a_frame_that_claims_more_than_the_table_says(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_frame_that_claims_more_than_the_table_says(tmp_path: Path) -> None:
     data[-13:-9] = struct.pack("<I", 100)  # the last row's second number
     path.write_bytes(bytes(data))
     with pytest.raises(Damaged, match="not of the size that the table says"):
-        list(decompress(path, FRAME))
+        list(decompress(PackedFile(path), FRAME))
 
 
 @pytest.mark.parametrize("position", [0, 4, 20, -1, -5, -9, -12, -17, -20])
@@ -87,7 +88,7 @@ def test_a_broken_byte_never_gives_other_bytes_unnoticed(position: int, tmp_path
     broken[position] ^= 0x41
     path.write_bytes(bytes(broken))
     try:
-        came = b"".join(decompress(path, len(data)))
+        came = b"".join(decompress(PackedFile(path), len(data)))
     except Damaged:
         return
     assert len(came) <= len(data)

@@ -37,7 +37,7 @@ class Blob:
     key: str
     name: str
     size: int
-    pieces: Callable[[], Iterator[bytes]]
+    pieces: Callable[[], Iterator[bytes | memoryview]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,8 +84,17 @@ def _normalise_leaf(entry: os.DirEntry[str], times: tuple[int, int]) -> None:
     os.utime(entry.path, ns=times, follow_symlinks=False)
 
 
+def has_attributes(path: Path) -> bool:
+    """Tell whether a folder has extended attributes that `normalise` drops, such as a default access list."""
+    return any(map(_dropped, os.listxattr(path, follow_symlinks=False)))
+
+
 def _drop_attributes(path: str) -> None:
     for name in os.listxattr(path, follow_symlinks=False):
-        # What the kernel keeps there itself (security.selinux) is not ours to remove, and no build sees it.
-        if not name.startswith("security.") or name == "security.capability":
+        if _dropped(name):
             os.removexattr(path, name, follow_symlinks=False)
+
+
+def _dropped(attribute: str) -> bool:
+    # What the kernel keeps there itself (security.selinux) is not ours to remove, and no build sees it.
+    return not attribute.startswith("security.") or attribute == "security.capability"
