@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 
 
 class GroupSync:
@@ -27,6 +28,8 @@ class GroupSync:
         self._guard = Lock()
         self._turn = Lock()
         self._next: Future[None] | None = None
+        self._lasting = 0
+        self._failure: BaseException | None = None
 
     def __call__(self) -> None:
         """Wait for a sync that begins from now on. Raises what it raised, in each thread that waited for it."""
@@ -42,11 +45,49 @@ class GroupSync:
             with self._turn:
                 with self._guard:
                     self._next = None  # what is written from now on needs another one
-                self._sync()
+                self._sync_or_fail()
         except BaseException as error:
             mine.set_exception(error)
         else:
             mine.set_result(None)
+
+    def _sync_or_fail(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._sync()
+        except BaseException as error:
+            if self._lasting:
+                self._failure = error
+            raise
+
+    @contextmanager
+    def all_along(self, pause: float) -> Iterator[None]:
+        """Sync again and again meanwhile, with a pause (seconds) after each: who waits then waits for little.
+
+        The kernel begins to write by itself only when much is waiting, or half a minute has passed. It tells of a write
+        that failed once, so a sync that fails fails all that follow, up to the end of the context.
+        """
+        ended = Event()
+
+        def go_on() -> None:
+            with suppress(OSError):  # whoever waits is told
+                while not ended.wait(pause):
+                    self()
+
+        thread = Thread(target=go_on, name="sync", daemon=True)
+        with self._guard:
+            self._lasting += 1
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            with self._guard:
+                self._lasting -= 1
+                if not self._lasting:
+                    self._failure = None
 
 
 def sync_file_system(path: Path) -> None:

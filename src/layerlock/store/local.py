@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from layerlock.store.collect import Freed
     from layerlock.store.verify import Damage
 
+_PAUSE: Final = 0.2
+"""Seconds after a sync of the file system before the next one, where much is added."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTree:
@@ -232,6 +235,13 @@ class LocalStore:
         """
         with storing("bring the store to the disk"):
             self._sync()
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Bring to the disk all along what is added meanwhile as some of many."""
+        self._make_or_say()
+        with self._sync.all_along(_PAUSE):
+            yield
 
     @contextmanager
     def alone(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
