@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.handlers import add_expect_header
 
 from layerlock.cache.place import Packed, TooLarge, Unreachable
 
@@ -150,6 +151,9 @@ class S3:
                     )
                 except (BotoCoreError, ValueError) as error:
                     raise self._failed(error) from error
+                # Asking before each body whether it is welcome is a round trip for each of hundreds of small objects;
+                # a refusal costs a part at most.
+                self._made.meta.events.unregister("before-call.s3", add_expect_header)
             return self._made
 
     def _range(self, key: str, start: int, end: int, tag: str) -> tuple[bytes, int, str]:
