@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -42,9 +43,7 @@ def test_pieces_of_any_size(pieces: list[bytes], tmp_path_factory: pytest.TempPa
 
 @pytest.mark.parametrize("size", [0, 1000, FRAME, 3 * FRAME + 5])
 def test_what_cannot_be_compressed_stays_below_the_limit(size: int, tmp_path: Path) -> None:
-    import random  # noqa: PLC0415
-
-    path = packed(tmp_path, random.Random(1).randbytes(size))
+    path = packed(tmp_path, Random(1).randbytes(size))
     assert size < path.stat().st_size <= packed_limit(size)
 
 
@@ -92,3 +91,41 @@ def test_a_broken_byte_never_gives_other_bytes_unnoticed(position: int, tmp_path
     except Damaged:
         return
     assert len(came) <= len(data)
+
+
+class Parts:
+    """An object that notes what is read of it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+        self.asked: list[tuple[int, int]] = []
+
+    def read(self, start: int, end: int) -> bytes:
+        self.asked.append((start, end))
+        return self.data[start:end]
+
+
+@pytest.mark.parametrize("table", [64 << 10, 40])
+def test_an_object_is_read_in_a_few_parts_each_once(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table at its end, in one part or two, then frames: some megabytes at a time, or four that pack well."""
+    monkeypatch.setattr("layerlock.cache.frames._TABLE", table)
+    random = Random(1).randbytes(FRAME)
+    data = random * 5 + bytes(9 * FRAME)
+    parts = Parts(b"".join(compress(iter([data]))))
+    assert b"".join(decompress(parts, len(data))) == data
+    tables = [ask for ask in parts.asked if ask[1] == parts.size]
+    frames = sorted(ask for ask in parts.asked if ask[1] != parts.size)
+    assert len(tables) == (1 if table > 1000 else 2)
+    assert len(frames) == 5  # of two, two, one and three, four, two
+    assert [start for start, _ in frames] == [0, *(end for _, end in frames[:-1])]
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_damaged(tmp_path: Path) -> None:
+    path = packed(tmp_path, Random(1).randbytes(7 * FRAME))
+    pieces = decompress(PackedFile(path), 7 * FRAME)
+    next(pieces)
+    with path.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(Damaged, match="changed while it was read"):
+        list(pieces)
