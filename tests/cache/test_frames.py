@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlock.cache.frames import FRAME, compress, decompress, packed_limit, unpacked_size
-from layerlock.cache.place import PackedFile
+from layerlock.cache.place import PackedFile, Unreachable
 from layerlock.io.decompress import Damaged
 
 
@@ -128,4 +128,13 @@ def test_a_file_that_is_cut_while_it_is_read_is_damaged(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(1000)
     with pytest.raises(Damaged, match="changed while it was read"):
+        list(pieces)
+
+
+def test_a_file_that_goes_away_is_a_cache_that_does_not_answer(tmp_path: Path) -> None:
+    path = packed(tmp_path, Random(1).randbytes(7 * FRAME))
+    pieces = decompress(PackedFile(path), 7 * FRAME)
+    next(pieces)
+    path.unlink()
+    with pytest.raises(Unreachable, match="cannot be read"):
         list(pieces)

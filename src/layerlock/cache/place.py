@@ -38,8 +38,11 @@ class PackedFile:
 
     def read(self, start: int, end: int) -> bytes:
         """Give the bytes from `start` to before `end`."""
-        with self._path.open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), end - start, start)
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), end - start, start)
+        except OSError as error:
+            raise Unreachable(f"{self._path} cannot be read: {error.strerror or error}") from error
 
 
 class Place(Protocol):

@@ -171,7 +171,7 @@ class S3:
             total = int(answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"])
             wanted = min(end, total) - start
             with answer["Body"] as body:
-                if answer["ContentLength"] > wanted:
+                if answer.get("ContentLength", 0) > wanted:
                     raise Unreachable(f"{self.address}/{key} sends more than was asked for")
                 data: bytes = body.read(wanted)
             if len(data) < wanted:

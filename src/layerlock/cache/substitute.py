@@ -69,7 +69,7 @@ def substitute(
     seen: set[str] = set()
     wave = [name for name in plan.planned if name in targets and name not in wanted.done]
     needed = _needed(plan, wave, wanted.done)
-    with store.filling() if wave else nullcontext():
+    with store.filling() if wave and books else nullcontext():
         while wave and not all(book.silent for book in books):
             seen.update(wave)
             # The largest first, by the first cache, so that none of them is left alone at the end.

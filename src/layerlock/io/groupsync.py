@@ -28,7 +28,9 @@ class GroupSync:
         self._guard = Lock()
         self._turn = Lock()
         self._next: Future[None] | None = None
-        self._lasting = 0
+        self._along = 0
+        self._ended = Event()
+        self._pacer: Thread | None = None
         self._failure: BaseException | None = None
 
     def __call__(self) -> None:
@@ -57,7 +59,7 @@ class GroupSync:
         try:
             self._sync()
         except BaseException as error:
-            if self._lasting:
+            if self._along:
                 self._failure = error
             raise
 
@@ -66,28 +68,31 @@ class GroupSync:
         """Sync again and again meanwhile, with a pause (seconds) after each: who waits then waits for little.
 
         The kernel begins to write by itself only when much is waiting, or half a minute has passed. It tells of a write
-        that failed once, so a sync that fails fails all that follow, up to the end of the context.
+        that failed once, so a sync that fails fails all that follow, until nobody is in such a context any more.
         """
-        ended = Event()
-
-        def go_on() -> None:
-            with suppress(OSError):  # whoever waits is told
-                while not ended.wait(pause):
-                    self()
-
-        thread = Thread(target=go_on, name="sync", daemon=True)
         with self._guard:
-            self._lasting += 1
-        thread.start()
+            self._along += 1
+            if self._along == 1:
+                self._ended = Event()
+                self._pacer = Thread(target=self._go_on, args=(self._ended, pause), name="sync", daemon=True)
+                self._pacer.start()
         try:
             yield
         finally:
-            ended.set()
-            thread.join()
             with self._guard:
-                self._lasting -= 1
-                if not self._lasting:
-                    self._failure = None
+                self._along -= 1
+                ended, pacer = (self._ended, self._pacer) if not self._along else (None, None)
+            if ended is not None and pacer is not None:
+                ended.set()
+                pacer.join()
+                with self._guard:
+                    if not self._along:
+                        self._failure = None
+
+    def _go_on(self, ended: Event, pause: float) -> None:
+        with suppress(OSError):  # whoever waits is told
+            while not ended.wait(pause):
+                self()
 
 
 def sync_file_system(path: Path) -> None:

@@ -100,11 +100,9 @@ class _Unpacking:
             try:
                 self._folders.append(os.open(root, _FOLDER))
                 self._root()
+            except FileExistsError as error:  # where a file system takes two names for the same one
+                raise self._refuse("comes twice") from error
             except OSError as error:
-                if isinstance(
-                    error, FileExistsError
-                ):  # on a file system that takes two names for the same one
-                    raise self._refuse("comes twice") from error
                 if error.errno in BAD_NAME:
                     raise self._refuse(f"cannot be a file here: {error.strerror}") from error
                 raise

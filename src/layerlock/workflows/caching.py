@@ -102,6 +102,7 @@ def pull_closure(driver: Driver, name: str) -> Pulled:
             stack.enter_context(kept(driver, read_lock(driver.repository.lock_path(name), name)))
         else:
             stack.enter_context(driver.store.pin(keeping.sources(loaded.pins.values())))
+        stack.enter_context(driver.store.filling())
         done = known(loaded.plan, driver.store, loaded.recorded)
         every = tuple(loaded.plan.planned)
         pins = [
