@@ -48,12 +48,12 @@ from layerlock.cache.bring import Cache
 from layerlock.cache.folder import Folder
 from layerlock.cache.frames import decompress
 from layerlock.cache.keys import Trust, spelled
-from layerlock.cache.place import Place
+from layerlock.cache.place import PackedFile, Place
 from layerlock.cache.s3 import S3
 from layerlock.cli.construct import construct
 from layerlock.cli.settings import Settings
 from layerlock.events import silent
-from layerlock.io.atomic import remove_tree
+from layerlock.io.atomic import remove_tree, write_all
 from layerlock.io.groupsync import sync_file_system
 from layerlock.io.together import together
 from layerlock.workflows.caches import Substitutes
@@ -174,7 +174,7 @@ class Trial:
             plain.parent.mkdir(parents=True, exist_ok=True)
             with plain.open("wb") as file:
                 if packed.suffix == ".zst":
-                    total += sum(map(file.write, decompress(packed, 1 << 40)))
+                    total += sum(map(file.write, decompress(PackedFile(packed), 1 << 40)))
                 else:
                     total += file.write(packed.read_bytes())
         return total
@@ -197,8 +197,7 @@ class Trial:
         pulled = self.timed(lambda: pull_closure(reader, self.layer))
         (fresh / "objects").mkdir()
         works = [
-            partial(place.bring, one, fresh / "objects" / one.replace("/", "-"), 1 << 40)
-            for one in self.objects()
+            partial(brought, place, one, fresh / "objects" / one.replace("/", "-")) for one in self.objects()
         ]
         return {"push": pushed, "pull": pulled, "bring": self.timed(lambda: together(works, most=AT_ONCE))}
 
@@ -225,6 +224,15 @@ class Trial:
         place = s3(address)
         works = [partial(place.write, one, pieces(self.scratch / "objects" / one)) for one in self.objects()]
         return {"send": self.timed(lambda: together(works, most=AT_ONCE))}
+
+
+def brought(place: Place, key: str, dest: Path) -> None:
+    """Bring an object as it is into a file."""
+    packed = place.open(key, dest.parent, 1 << 40)
+    assert packed is not None
+    with dest.open("wb", buffering=0) as file:
+        for start in range(0, packed.size, PART):
+            write_all(file.fileno(), packed.read(start, min(start + PART, packed.size)))
 
 
 def s3(address: str) -> S3:

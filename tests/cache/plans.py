@@ -88,7 +88,7 @@ def entries_of(
 def blobs_of(store: LocalStore, entries: Mapping[str, Entry]) -> list[Blob]:
     """Give the trees of entries."""
 
-    def pieces(path: Path) -> Iterator[bytes]:
+    def pieces(path: Path) -> Iterator[memoryview]:
         return nar_chunks(path)
 
     return [

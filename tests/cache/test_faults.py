@@ -225,7 +225,7 @@ def test_what_is_damaged_in_the_store_is_not_spread(team: Team, tmp_path: Path) 
     entry = team.entries["zip"]
     (blob,) = [b for b in blobs_of(team.store, team.entries) if b.key == entry.blob]
     with pytest.raises(HashMismatch, match="damaged in the store"):
-        place.write(blob.key, hashed(blob.pieces(), unsri(entry.output), "it"))
+        place.write(blob.key, compress(hashed(blob.pieces(), unsri(entry.output), "it")))
     assert list(place.listing()) == []
 
 

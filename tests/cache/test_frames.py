@@ -6,12 +6,14 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlock.cache.frames import FRAME, compress, decompress, packed_limit, unpacked_size
+from layerlock.cache.place import PackedFile, Unreachable
 from layerlock.io.decompress import Damaged
 
 
@@ -25,8 +27,8 @@ def packed(tmp_path: Path, data: bytes) -> Path:
 def test_what_goes_in_comes_out(size: int, tmp_path: Path) -> None:
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
     path = packed(tmp_path, data)
-    assert unpacked_size(path) == size
-    assert b"".join(decompress(path, size)) == data
+    assert unpacked_size(PackedFile(path)) == size
+    assert b"".join(decompress(PackedFile(path), size)) == data
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,15 +37,13 @@ def test_pieces_of_any_size(pieces: list[bytes], tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("frames") / "packed"
     path.write_bytes(b"".join(compress(iter(pieces))))
     data = b"".join(pieces)
-    assert b"".join(decompress(path, len(data))) == data
+    assert b"".join(decompress(PackedFile(path), len(data))) == data
     assert path.stat().st_size <= packed_limit(len(data))
 
 
 @pytest.mark.parametrize("size", [0, 1000, FRAME, 3 * FRAME + 5])
 def test_what_cannot_be_compressed_stays_below_the_limit(size: int, tmp_path: Path) -> None:
-    import random  # noqa: PLC0415
-
-    path = packed(tmp_path, random.Random(1).randbytes(size))
+    path = packed(tmp_path, Random(1).randbytes(size))
     assert size < path.stat().st_size <= packed_limit(size)
 
 
@@ -65,7 +65,7 @@ def test_the_zstd_program_reads_it(tmp_path: Path) -> None:
 def test_what_would_expand_too_far_is_refused_before_it_does(tmp_path: Path) -> None:
     path = packed(tmp_path, bytes(64 << 20))
     with pytest.raises(Damaged, match="expands to 67108864 bytes"):
-        next(decompress(path, (64 << 20) - 1))
+        next(decompress(PackedFile(path), (64 << 20) - 1))
 
 
 def test_a_frame_that_claims_more_than_the_table_says(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_frame_that_claims_more_than_the_table_says(tmp_path: Path) -> None:
     data[-13:-9] = struct.pack("<I", 100)  # the last row's second number
     path.write_bytes(bytes(data))
     with pytest.raises(Damaged, match="not of the size that the table says"):
-        list(decompress(path, FRAME))
+        list(decompress(PackedFile(path), FRAME))
 
 
 @pytest.mark.parametrize("position", [0, 4, 20, -1, -5, -9, -12, -17, -20])
@@ -87,7 +87,54 @@ def test_a_broken_byte_never_gives_other_bytes_unnoticed(position: int, tmp_path
     broken[position] ^= 0x41
     path.write_bytes(bytes(broken))
     try:
-        came = b"".join(decompress(path, len(data)))
+        came = b"".join(decompress(PackedFile(path), len(data)))
     except Damaged:
         return
     assert len(came) <= len(data)
+
+
+class Parts:
+    """An object that notes what is read of it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+        self.asked: list[tuple[int, int]] = []
+
+    def read(self, start: int, end: int) -> bytes:
+        self.asked.append((start, end))
+        return self.data[start:end]
+
+
+@pytest.mark.parametrize("table", [64 << 10, 40])
+def test_an_object_is_read_in_a_few_parts_each_once(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table at its end, in one part or two, then frames: some megabytes at a time, or four that pack well."""
+    monkeypatch.setattr("layerlock.cache.frames._TABLE", table)
+    random = Random(1).randbytes(FRAME)
+    data = random * 5 + bytes(9 * FRAME)
+    parts = Parts(b"".join(compress(iter([data]))))
+    assert b"".join(decompress(parts, len(data))) == data
+    tables = [ask for ask in parts.asked if ask[1] == parts.size]
+    frames = sorted(ask for ask in parts.asked if ask[1] != parts.size)
+    assert len(tables) == (1 if table > 1000 else 2)
+    assert len(frames) == 5  # of two, two, one and three, four, two
+    assert [start for start, _ in frames] == [0, *(end for _, end in frames[:-1])]
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_damaged(tmp_path: Path) -> None:
+    path = packed(tmp_path, Random(1).randbytes(7 * FRAME))
+    pieces = decompress(PackedFile(path), 7 * FRAME)
+    next(pieces)
+    with path.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(Damaged, match="changed while it was read"):
+        list(pieces)
+
+
+def test_a_file_that_goes_away_is_a_cache_that_does_not_answer(tmp_path: Path) -> None:
+    path = packed(tmp_path, Random(1).randbytes(7 * FRAME))
+    pieces = decompress(PackedFile(path), 7 * FRAME)
+    next(pieces)
+    path.unlink()
+    with pytest.raises(Unreachable, match="cannot be read"):
+        list(pieces)

@@ -72,6 +72,31 @@ def test_a_failure_is_raised_in_every_thread_that_waited_and_not_later() -> None
     group()
 
 
+def test_what_fails_while_it_goes_on_all_along_is_told_to_all_who_wait_meanwhile() -> None:
+    """The kernel tells of a failed write once; it may be told to nobody who waits, and be about what they wrote."""
+    tried = threading.Event()
+    syncs = 0
+
+    def sync() -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == 1:
+            tried.set()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    group = GroupSync(sync)
+    with group.all_along(0.001):
+        assert tried.wait(30)
+        with group.all_along(0.001):
+            pass
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output error"):
+                group()
+    assert syncs == 1
+    group()
+    assert syncs == 2
+
+
 def test_a_file_system_is_synced_by_any_of_its_folders(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     sync_file_system(tmp_path)

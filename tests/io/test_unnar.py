@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import pytest
 
 from layerlock.errors import UnsafeArchive
 from layerlock.io.decompress import Damaged
-from layerlock.io.nar import nar_chunks, nar_sha256
-from layerlock.io.treewriter import Caps, TreeWriter
+from layerlock.io.nar import nar_chunks, nar_digest, nar_sha256
+from layerlock.io.treewriter import Caps
 from layerlock.io.unnar import unpack_nar
 
 
@@ -47,9 +49,8 @@ def unpack(data: bytes, place: Path, step: int = 7, caps: Caps | None = None) ->
         yield from (data[at : at + step] for at in range(0, len(data), step))
 
     place.mkdir()
-    with TreeWriter(place, archive="test", caps=caps or Caps(), mtime=1, rooted=True, unique=True) as writer:
-        unpack_nar(pieces(), writer)
-        writer.finish()
+    digest = unpack_nar(pieces(), place, what="test", caps=caps or Caps(), mtime=1)
+    assert digest == nar_digest(place)
 
 
 def test_a_tree_comes_out_as_it_went_in(tmp_path: Path) -> None:
@@ -64,6 +65,21 @@ def test_a_tree_comes_out_as_it_went_in(tmp_path: Path) -> None:
     (tree / "broken").symlink_to("../../nowhere")
     unpack(b"".join(nar_chunks(tree)), tmp_path / "out", 1000)
     assert nar_sha256(tmp_path / "out") == nar_sha256(tree)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_modes_and_times_are_the_stores_whatever_the_umask(umask: int, tmp_path: Path) -> None:
+    run = words(b"(", b"type", b"regular", b"executable", b"", b"contents", b"x", b")")
+    data = nar(folder((b"a", file()), (b"b", folder((b"run", run), (b"x", file(b"")), (b"y", link(b"x"))))))
+    old = os.umask(umask)
+    try:
+        unpack(data, tmp_path / "out")
+    finally:
+        os.umask(old)
+    found = {path.name: path.lstat() for path in (tmp_path / "out").rglob("*")}
+    modes = {name: stat.S_IMODE(status.st_mode) for name, status in found.items() if name != "y"}
+    assert modes == {"a": 0o444, "b": 0o555, "run": 0o555, "x": 0o444}
+    assert {status.st_mtime_ns for status in found.values()} == {10**9}
 
 
 def test_what_is_made_by_hand_here_is_a_nar(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,9 @@ import pytest
 
 from layerlock.errors import DiskFull, FetchError, HashMismatch, HostileOutput, StoreError
 from layerlock.events import silent
-from layerlock.io.nar import nar_digest, nar_sha256
+from layerlock.io.nar import nar_chunks, nar_digest, nar_sha256
+from layerlock.io.treewriter import Caps
+from layerlock.io.unnar import unpack_nar
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
 from layerlock.store.keep import Keep
@@ -55,6 +58,56 @@ def make_tree(folder: Path, text: str = "text") -> Path:
     (tree / "link").symlink_to("sub/file")
     (tree / "sub").chmod(0o700)
     return tree
+
+
+DEFAULT_LIST = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, permissions, who)
+    for tag, permissions, who in (
+        (0x01, 7, 0xFFFFFFFF),  # the owner, a user, the group, the mask, others
+        (0x02, 7, 1000),
+        (0x04, 5, 0xFFFFFFFF),
+        (0x10, 7, 0xFFFFFFFF),
+        (0x20, 5, 0xFFFFFFFF),
+    )
+)
+
+
+def test_a_tree_that_was_just_unpacked_keeps_no_access_list_of_its_folder(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    """It is neither normalised nor hashed again, but where a folder of the store hands down an access list."""
+    nar = list(nar_chunks(make_tree(tmp_path)))
+    with store.scratch("list") as folder:
+        try:
+            os.setxattr(folder, "system.posix_acl_default", DEFAULT_LIST)
+        except OSError as error:
+            pytest.skip(f"this file system has no access lists: {error}")
+        tree = folder / "tree"
+        tree.mkdir()
+        digest = unpack_nar(iter(map(bytes, nar)), tree, what="it", caps=Caps(), mtime=1)
+        assert os.listxattr(tree / "run")
+        added = store.add_tree(tree, "list", digest.sri, unpacked=digest)
+    places = [added.path, *(path for path in added.path.rglob("*") if not path.is_symlink())]
+    assert {name for path in places for name in os.listxattr(path)} <= {"security.selinux"}
+    assert store.verify(silent) == ()
+
+
+def test_a_tree_that_was_just_unpacked_is_the_expected_one_or_not_kept(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    nar = list(nar_chunks(make_tree(tmp_path)))
+    with store.scratch("other") as folder:
+        tree = folder / "tree"
+        tree.mkdir()
+        digest = unpack_nar(iter(map(bytes, nar)), tree, what="it", caps=Caps(), mtime=1)
+        other = "sha256-" + "A" * 43 + "="
+        with pytest.raises(HashMismatch):
+            store.add_tree(tree, "other", other, unpacked=digest)
+        with store.filling():
+            added = store.add_tree(tree, "right", digest.sri, unpacked=digest, many=True)
+    assert nar_sha256(added.path) == digest.sri
+    assert store.tree(other) is None
+    assert store.verify(silent) == ()
 
 
 def realisation(output: str, planned: str = PLANNED, resolved: str = RESOLVED) -> Realisation:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from layerlock.cache.place import TooLarge, Unreachable
+from layerlock.cache.place import PackedFile, TooLarge, Unreachable
 from layerlock.io.atomic import write_pieces
 
 _FOLDERS: Final = ("closures", "trees", "files")
@@ -34,19 +34,18 @@ class Folder:
             raise TooLarge(f"it has more than {limit} bytes")
         return data
 
-    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
+    def open(self, key: str, folder: Path, limit: int) -> PackedFile | None:
         """Give the object's own file: what is in it is held against its hash wherever it stands."""
-        del dest
-        path = self._root / key
+        del folder
         try:
-            size = path.stat().st_size
+            packed = PackedFile(self._root / key)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._failed("read", error) from error
-        if size > limit:
-            raise TooLarge(f"it has {size} bytes, more than the {limit} that there may be")
-        return path
+        if packed.size > limit:
+            raise TooLarge(f"it has {packed.size} bytes, more than the {limit} that there may be")
+        return packed
 
     def write(self, key: str, pieces: Iterator[bytes]) -> int:
         """Write an object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,33 @@ class Unreachable(FetchError):
 
 class TooLarge(Exception):
     """An object is larger than it may be; the text says by how much."""
+
+
+class Packed(Protocol):
+    """An object that is read in parts, by several threads at once."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, start: int, end: int) -> bytes | memoryview:
+        """Give the bytes from `start` to before `end`. Raises Unreachable; fewer come of a file that was cut."""
+        ...
+
+
+class PackedFile:
+    """An object that is a file of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.size = path.stat().st_size
+
+    def read(self, start: int, end: int) -> bytes:
+        """Give the bytes from `start` to before `end`."""
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), end - start, start)
+        except OSError as error:
+            raise Unreachable(f"{self._path} cannot be read: {error.strerror or error}") from error
 
 
 class Place(Protocol):
@@ -35,10 +63,10 @@ class Place(Protocol):
         """Give a small object; None where there is none. Raises TooLarge."""
         ...
 
-    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
-        """Bring an object to the new file `dest`, resumed where it was cut; None where there is none.
+    def open(self, key: str, folder: Path, limit: int) -> Packed | None:
+        """Give an object to be read in parts, each resumed where it was cut; None where there is none.
 
-        A place on this machine may give its own file instead. Raises TooLarge past `limit` bytes.
+        A place that has no parts to give brings it whole into `folder` first. Raises TooLarge past `limit` bytes.
         """
         ...
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from layerlock.cache.bring import BAD, Cache, said
@@ -28,6 +30,8 @@ from layerlock.plan.resolve import Plan
 
 _AT_ONCE: Final = 6
 """Objects that are compressed and sent at once."""
+_BEGUN: Final = 2
+"""Objects that are begun before it is known whether the cache has them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +41,7 @@ class Blob:
     key: str
     name: str
     size: int
-    pieces: Callable[[], Iterator[bytes]]
+    pieces: Callable[[], Iterator[bytes | memoryview]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +68,19 @@ def push(
     place = cache.place
     closures = {closure_key(plan.planned[name]): name for name in plan.planned if name in entries}
     by_key = {blob.key: blob for blob in blobs}
-    there = place.present([*by_key, *closures])
     # The largest first: the last ones to be sent are then small, and end at about the same time.
-    missing = sorted((b for key, b in by_key.items() if key not in there), key=lambda b: (-b.size, b.key))
+    ordered = sorted(by_key.values(), key=lambda blob: (-blob.size, blob.key))
+    with ThreadPoolExecutor(_BEGUN, thread_name_prefix="first") as pool:
+        # The first are begun while the cache is asked and the processors would have nothing to do.
+        begun = {blob.key: pool.submit(_begin, blob) for blob in ordered[: _BEGUN if place.remote else 0]}
+        there = place.present([*by_key, *closures])
+    begun = {key: frames for key, frames in begun.items() if key not in there}
+    missing = [blob for blob in ordered if blob.key not in there]
 
     def send(blob: Blob) -> int:
         started = time.monotonic()
-        packed = place.write(blob.key, compress(blob.pieces()))
+        frames = begun[blob.key].result() if blob.key in begun else compress(blob.pieces())
+        packed = place.write(blob.key, frames)
         seconds = time.monotonic() - started
         emit(Sent(name=blob.name, to=cache.name, size=blob.size, packed=packed, seconds=seconds))
         return packed
@@ -91,6 +101,12 @@ def push(
         packed=sum(packed),
         closures=sum(written),
     )
+
+
+def _begin(blob: Blob) -> Iterator[bytes]:
+    """Compress the first frames of a blob, which is as many as are held at once."""
+    frames = compress(blob.pieces())
+    return chain([next(frames)], frames)
 
 
 def write_closure(

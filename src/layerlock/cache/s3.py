@@ -7,7 +7,6 @@ at a time, so that a part is what a cut costs; a multipart upload that is not co
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,8 +18,9 @@ from typing import Any, Final, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.handlers import add_expect_header
 
-from layerlock.cache.place import TooLarge, Unreachable
+from layerlock.cache.place import Packed, TooLarge, Unreachable
 
 _PART: Final = 8 << 20
 """Bytes of a part; S3 wants at least 5 MiB, and takes 10,000 of them: 80 GB."""
@@ -66,30 +66,23 @@ class S3:
             raise TooLarge(f"it has more than {limit} bytes")
         return data
 
-    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
-        """Download an object, in parts where it is large."""
-        descriptor = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            first = self._found(lambda: self._part(key, 0, descriptor, ""))
-            if first is None:
-                return None
-            size, tag = first
-            if size > limit:
-                raise TooLarge(f"it has {size} bytes, more than the {limit} that there may be")
-            starts = range(_PART, size, _PART)
-            if starts:
-                with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="part") as pool:
-                    parts = [pool.submit(self._part, key, start, descriptor, tag) for start in starts]
-                    try:
-                        for part in parts:
-                            if self._found(part.result) is None:
-                                raise Unreachable(f"{self.address}/{key} went away while it was read")
-                    except BaseException:
-                        pool.shutdown(cancel_futures=True)
-                        raise
-        finally:
-            os.close(descriptor)
-        return dest
+    def open(self, key: str, folder: Path, limit: int) -> Packed | None:
+        """Give an object to be read in parts; nothing of it is written anywhere."""
+        del folder
+        first = self._found(lambda: self._range(key, 0, _PART, ""))
+        if first is None:
+            return None
+        head, size, tag = first
+        if size > limit:
+            raise TooLarge(f"it has {size} bytes, more than the {limit} that there may be")
+
+        def rest(start: int, end: int) -> bytes:
+            found = self._found(lambda: self._range(key, start, end, tag))
+            if found is None:
+                raise Unreachable(f"{self.address}/{key} went away while it was read")
+            return found[0]
+
+        return _Object(size, head, rest)
 
     def write(self, key: str, pieces: Iterator[bytes]) -> int:
         """Upload an object, in parts where it is large."""
@@ -158,31 +151,32 @@ class S3:
                     )
                 except (BotoCoreError, ValueError) as error:
                     raise self._failed(error) from error
+                # Asking before each body whether it is welcome is a round trip for each of hundreds of small objects;
+                # a refusal costs a part at most.
+                self._made.meta.events.unregister("before-call.s3", add_expect_header)
             return self._made
 
-    def _part(self, key: str, start: int, descriptor: int, tag: str) -> tuple[int, str]:
-        """Download one part into its place; give the object's size and ETag."""
+    def _range(self, key: str, start: int, end: int, tag: str) -> tuple[bytes, int, str]:
+        """Get the bytes of an object from `start` to before `end`, with the object's size and ETag."""
         place = {"Bucket": self._bucket, "Key": self._prefix + key}
         same = {"IfMatch": tag} if tag else {}
 
-        def attempt() -> tuple[int, str]:
+        def attempt() -> tuple[bytes, int, str]:
             try:
-                answer = self._client.get_object(**place, **same, Range=f"bytes={start}-{start + _PART - 1}")
+                answer = self._client.get_object(**place, **same, Range=f"bytes={start}-{end - 1}")
             except ClientError as error:
                 if _code(error) in ("InvalidRange", "416") and start == 0:
-                    return 0, ""  # an empty object, of which no range can be asked
+                    return b"", 0, ""  # an empty object, of which no range can be asked
                 raise
             total = int(answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"])
-            at, end = start, min(start + _PART, total)
+            wanted = min(end, total) - start
             with answer["Body"] as body:
-                while piece := body.read(min(1 << 20, end - at) if end > at else 1):
-                    if at + len(piece) > end:
-                        raise Unreachable(f"{self.address}/{key} sends more than was asked for")
-                    os.pwrite(descriptor, piece, at)
-                    at += len(piece)
-            if at < end:
-                raise OSError(f"it ends after {at} of {total} bytes")
-            return total, answer.get("ETag", "")
+                if answer.get("ContentLength", 0) > wanted:
+                    raise Unreachable(f"{self.address}/{key} sends more than was asked for")
+                data: bytes = body.read(wanted)
+            if len(data) < wanted:
+                raise OSError(f"it ends after {start + len(data)} of {total} bytes")
+            return data, total, answer.get("ETag", "")
 
         return _again(attempt)
 
@@ -259,6 +253,24 @@ class S3:
         return Unreachable(
             f"the cache {self.address} does not answer: {error}", hint=hint if "Cred" in name else ""
         )
+
+
+class _Object:
+    """An object of which the first part came with the answer that it is there."""
+
+    def __init__(self, size: int, head: bytes, rest: Callable[[int, int], bytes]) -> None:
+        self.size = size
+        self._head = memoryview(head)
+        self._rest = rest
+
+    def read(self, start: int, end: int) -> bytes | memoryview:
+        """Give the bytes from `start` to before `end`; those of the first part are not asked for again."""
+        known = self._head[start:end]
+        if len(known) == end - start:
+            return known
+        if not known:
+            return self._rest(start, end)
+        return b"".join((known, self._rest(start + len(known), end)))
 
 
 def _again(attempt: Callable[[], T]) -> T:

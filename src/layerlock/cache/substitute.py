@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,20 +69,23 @@ def substitute(
     seen: set[str] = set()
     wave = [name for name in plan.planned if name in targets and name not in wanted.done]
     needed = _needed(plan, wave, wanted.done)
-    while wave and not all(book.silent for book in books):
-        seen.update(wave)
-        results = together(
-            [partial(_one, name, wanted, needed, books, store, emit) for name in wave], most=AT_ONCE
-        )
-        below: set[str] = set()
-        for name, result in zip(wave, results, strict=True):
-            if result is None:
-                below.update(one.name for one in plan[name].inputs)
-            else:
-                made[name] = result
-        wave = [name for name in plan.planned if name in below - seen - wanted.done.keys()]
-    if made:
-        store.settle()
+    with store.filling() if wave and books else nullcontext():
+        while wave and not all(book.silent for book in books):
+            seen.update(wave)
+            # The largest first, by the first cache, so that none of them is left alone at the end.
+            wave.sort(key=lambda name: -max((e.size for e in books[0].entries(name, needed)), default=0))
+            results = together(
+                [partial(_one, name, wanted, needed, books, store, emit) for name in wave], most=AT_ONCE
+            )
+            below: set[str] = set()
+            for name, result in zip(wave, results, strict=True):
+                if result is None:
+                    below.update(one.name for one in plan[name].inputs)
+                else:
+                    made[name] = result
+            wave = [name for name in plan.planned if name in below - seen - wanted.done.keys()]
+        if made:
+            store.settle()
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from layerlock.cache.place import Unreachable
+from layerlock.cache.place import PackedFile, Unreachable
 from layerlock.errors import FetchError
 from layerlock.events import silent
 from layerlock.io.http import AllFailed, Fetcher
@@ -32,8 +32,9 @@ class Web:
                 return None
             raise self._failed(error) from error
 
-    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
+    def open(self, key: str, folder: Path, limit: int) -> PackedFile | None:
         """Download an object."""
+        dest = folder / "packed"
         try:
             self._fetcher.download(
                 [f"{self._url}/{key}"], dest, sha256=None, size=None, emit=silent, name=key, limit=limit
@@ -42,7 +43,7 @@ class Web:
             if error.absent:
                 return None
             raise self._failed(error) from error
-        return dest
+        return PackedFile(dest)
 
     def write(self, key: str, pieces: Iterator[bytes]) -> int:
         """Refuse: plain HTTP has no way to write."""

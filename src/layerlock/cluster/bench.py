@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from layerlock.build.noting import Noting
 from layerlock.build.one import Order, build, realise, reuse
 from layerlock.build.workshop import FETCHES, Workshop
-from layerlock.cache.bring import BAD, bring_tree, hashed, said
+from layerlock.cache.bring import BAD, bring_tree, file_pieces, said, tree_pieces
 from layerlock.cache.entry import (
     LARGEST_CLOSURE,
     Entry,
@@ -33,9 +33,9 @@ from layerlock.cache.entry import (
     merged,
     tree_key,
 )
-from layerlock.cache.frames import compress
+from layerlock.cache.frames import FRAME, compress
 from layerlock.cache.keys import Trust, signed, spelled
-from layerlock.cache.place import Place, Unreachable
+from layerlock.cache.place import Packed, PackedFile, Place, Unreachable
 from layerlock.cluster.orders import BuildOrder, Facts, Fetched, FetchOrder, GuestOrder, Made
 from layerlock.errors import BadCache, DiskFull, LayerlockError, SandboxUnavailable, StoreError
 from layerlock.events import FetchFinished, FetchStarted, Listener, Sent
@@ -44,7 +44,6 @@ from layerlock.io.nar import nar_chunks
 from layerlock.io.times import read_note
 from layerlock.io.together import together
 from layerlock.model.derivation import Realisation
-from layerlock.model.digest import unsri
 from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
 from layerlock.store.keep import Keep
 
@@ -57,7 +56,6 @@ Fetch = Callable[[LockedSource, tuple[str, ...], Listener], Path]
 LOG_TAIL: Final = 1 << 20
 """Bytes of a build's log that go with its result: its end."""
 _LARGEST_FOLDER: Final = 1 << 30
-_PIECE: Final = 1 << 20
 
 
 class Unfit(Exception):
@@ -166,7 +164,8 @@ class Bench:
                 entry = signed(entry, (self.key,))
             path = store.held_tree(entry.output)
             self._share(
-                [(entry.blob, entry.name, entry.size, partial(_tree_pieces, path, entry.output))], emit
+                [(entry.blob, entry.name, entry.size, partial(tree_pieces, path, entry.output, str(path)))],
+                emit,
             )
             self._publish(entry, entries.values())
         took = read_note(store.log_path(order.planned))
@@ -255,14 +254,14 @@ class Bench:
         wanted = {blob[0]: blob for blob in blobs}
         there = self.place.present(wanted) if wanted else frozenset()
 
-        def send(key: str, name: str, size: int, pieces: Callable[[], Iterator[bytes]]) -> None:
+        def send(key: str, name: str, size: int, pieces: Callable[[], Iterator[bytes | memoryview]]) -> None:
             packed = self.place.write(key, compress(pieces()))
             emit(Sent(name=name, to=self.place.address, size=size, packed=packed, seconds=0.0))
 
         together([partial(send, *blob) for key, blob in wanted.items() if key not in there], most=FETCHES)
 
 
-_Blob = tuple[str, str, int, Callable[[], "Iterator[bytes]"]]
+_Blob = tuple[str, str, int, Callable[[], "Iterator[bytes | memoryview]"]]
 
 
 class _Handed:
@@ -278,10 +277,11 @@ class _Handed:
         del key, limit
         return None
 
-    def bring(self, key: str, dest: Path, limit: int) -> Path | None:
+    def open(self, key: str, folder: Path, limit: int) -> Packed | None:
         del key, limit
+        dest = folder / "packed"
         dest.write_bytes(self._data)
-        return dest
+        return PackedFile(dest)
 
     def write(self, key: str, pieces: Iterator[bytes]) -> int:
         raise NotImplementedError
@@ -300,7 +300,7 @@ def new_mark(called: str) -> bytes:
 
 def pack_folder(tree: Path) -> bytes:
     """Pack a tree to be handed over with an order."""
-    return b"".join(compress(nar_chunks(tree)))
+    return b"".join(compress(nar_chunks(tree, FRAME)))
 
 
 @contextmanager
@@ -320,24 +320,16 @@ def _source_blobs(
             case LockedFile():
                 path = file(pin.sha256)
                 if path is not None:
-                    yield file_key(pin.sha256), pin.key, pin.size, partial(_file_pieces, path, pin.sha256)
+                    yield (
+                        file_key(pin.sha256),
+                        pin.key,
+                        pin.size,
+                        partial(file_pieces, path, pin.sha256, str(path)),
+                    )
             case LockedGit():
                 path = tree(pin.tree)
                 if path is not None:
-                    yield tree_key(pin.tree), pin.key, 0, partial(_tree_pieces, path, pin.tree)
-
-
-def _tree_pieces(path: Path, output: str) -> Iterator[bytes]:
-    return hashed(nar_chunks(path), unsri(output), str(path))
-
-
-def _file_pieces(path: Path, sha256: str) -> Iterator[bytes]:
-    def read() -> Iterator[bytes]:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
-
-    return hashed(read(), sha256, str(path))
+                    yield tree_key(pin.tree), pin.key, 0, partial(tree_pieces, path, pin.tree, str(path))
 
 
 def _tail(path: Path) -> bytes:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 
 
 class GroupSync:
@@ -27,6 +28,10 @@ class GroupSync:
         self._guard = Lock()
         self._turn = Lock()
         self._next: Future[None] | None = None
+        self._along = 0
+        self._ended = Event()
+        self._pacer: Thread | None = None
+        self._failure: BaseException | None = None
 
     def __call__(self) -> None:
         """Wait for a sync that begins from now on. Raises what it raised, in each thread that waited for it."""
@@ -42,11 +47,52 @@ class GroupSync:
             with self._turn:
                 with self._guard:
                     self._next = None  # what is written from now on needs another one
-                self._sync()
+                self._sync_or_fail()
         except BaseException as error:
             mine.set_exception(error)
         else:
             mine.set_result(None)
+
+    def _sync_or_fail(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._sync()
+        except BaseException as error:
+            if self._along:
+                self._failure = error
+            raise
+
+    @contextmanager
+    def all_along(self, pause: float) -> Iterator[None]:
+        """Sync again and again meanwhile, with a pause (seconds) after each: who waits then waits for little.
+
+        The kernel begins to write by itself only when much is waiting, or half a minute has passed. It tells of a write
+        that failed once, so a sync that fails fails all that follow, until nobody is in such a context any more.
+        """
+        with self._guard:
+            self._along += 1
+            if self._along == 1:
+                self._ended = Event()
+                self._pacer = Thread(target=self._go_on, args=(self._ended, pause), name="sync", daemon=True)
+                self._pacer.start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._along -= 1
+                ended, pacer = (self._ended, self._pacer) if not self._along else (None, None)
+            if ended is not None and pacer is not None:
+                ended.set()
+                pacer.join()
+                with self._guard:
+                    if not self._along:
+                        self._failure = None
+
+    def _go_on(self, ended: Event, pause: float) -> None:
+        with suppress(OSError):  # whoever waits is told
+            while not ended.wait(pause):
+                self()
 
 
 def sync_file_system(path: Path) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK: Final = 256 << 10
-_SMALL: Final = 64 << 10
-"""Files up to this size are gathered in one buffer: a tree of small files costs few hash updates."""
 _AHEAD: Final = 32
 """Pieces that are read before the first of them is hashed, at most."""
 
@@ -78,17 +76,17 @@ def nar_digest(path: Path) -> NarDigest:
 
 
 @contextmanager
-def _beside(work: Callable[[bytes], None]) -> Iterator[Callable[[bytes], None]]:
+def _beside(work: Callable[[memoryview], None]) -> Iterator[Callable[[memoryview], None]]:
     """Lend what does `work` on pieces in order in a second thread; all of it is done at the end.
 
     Hashing leaves the interpreter to others, so the next files are read meanwhile. The thread starts with the
     second piece: a small tree is over before a thread would be worth its start.
     """
-    pieces: SimpleQueue[bytes | None] = SimpleQueue()
+    pieces: SimpleQueue[memoryview | None] = SimpleQueue()
     places: SimpleQueue[None] = SimpleQueue()
     for _ in range(_AHEAD):
         places.put(None)
-    first: bytes | None = None
+    first: memoryview | None = None
     worker: Thread | None = None
 
     def go_on() -> None:
@@ -96,7 +94,7 @@ def _beside(work: Callable[[bytes], None]) -> Iterator[Callable[[bytes], None]]:
             work(piece)
             places.put(None)
 
-    def give(piece: bytes) -> None:
+    def give(piece: memoryview) -> None:
         nonlocal first, worker
         if first is None:
             first = piece
@@ -118,22 +116,23 @@ def _beside(work: Callable[[bytes], None]) -> Iterator[Callable[[bytes], None]]:
         work(first)
 
 
-def nar_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the NAR of `path` piece by piece."""
-    pending = bytearray(_string(b"nix-archive-1"))
+def nar_chunks(path: Path, size: int = _CHUNK) -> Iterator[memoryview]:
+    """Yield the NAR of `path` in pieces of `size` bytes, the last of fewer; files are read right into them."""
+    out = _Pieces(size)
+    out.put(_string(b"nix-archive-1"))
     # A stack instead of recursion: a tree may be deeper than Python's recursion limit.
     # Bytes on it are ready to be written, tuples are nodes still to be visited.
     stack: list[bytes | tuple[bytes, int]] = [(os.fsencode(path), os.lstat(path).st_mode)]
     while stack:
         top = stack.pop()
         if isinstance(top, bytes):
-            pending += top
+            out.put(top)
             continue
         node, mode = top
         if stat.S_ISREG(mode):
-            yield from _file(node, pending)
+            yield from _file(node, out)
         elif stat.S_ISDIR(mode):
-            pending += _DIRECTORY
+            out.put(_DIRECTORY)
             stack.append(_CLOSE)
             with os.scandir(node) as entries:
                 # Sorted last to first, since a stack turns the order around.
@@ -142,13 +141,57 @@ def nar_chunks(path: Path) -> Iterator[bytes]:
                     stack.append((entry.path, _mode(entry)))
                     stack.append(_ENTRY + _string(entry.name) + _NODE)
         elif stat.S_ISLNK(mode):
-            pending += _SYMLINK + _string(os.readlink(node)) + _CLOSE  # noqa: PTH115 -- a bytes path
+            out.put(_SYMLINK + _string(os.readlink(node)) + _CLOSE)  # noqa: PTH115 -- a bytes path
         else:
             raise StoreError(f"{os.fsdecode(node)} is neither a file, a directory nor a link: it has no NAR")
-        if len(pending) >= _CHUNK:
-            yield bytes(pending)
-            pending.clear()
-    yield bytes(pending)
+        yield from out.full()
+    yield from out.full()
+    yield out.rest()
+
+
+class _Pieces:
+    """Pieces that are filled one after the other: `put` copies into them, and what is read goes into `room`."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._full: list[memoryview] = []
+        self._view = memoryview(bytearray(size))
+        self._at = 0
+
+    def put(self, data: bytes) -> None:
+        """Append some bytes."""
+        end = self._at + len(data)
+        if end < self._size:
+            self._view[self._at : end] = data
+            self._at = end
+            return
+        view = memoryview(data)
+        while view:
+            room = self.room(len(view))
+            room[:] = view[: len(room)]
+            view = view[len(room) :]
+            self.took(len(room))
+
+    def room(self, most: int) -> memoryview:
+        """Give the place for the next bytes, at most so many; there is always some."""
+        return self._view[self._at : self._at + most]
+
+    def took(self, count: int) -> None:
+        """Take note of bytes that were written to `room`."""
+        self._at += count
+        if self._at == self._size:
+            self._full.append(self._view)
+            self._view = memoryview(bytearray(self._size))
+            self._at = 0
+
+    def full(self) -> list[memoryview]:
+        """Give the pieces that are full, once."""
+        given, self._full = self._full, []
+        return given
+
+    def rest(self) -> memoryview:
+        """Give what was begun."""
+        return self._view[: self._at]
 
 
 def _name(entry: os.DirEntry[bytes]) -> bytes:
@@ -164,31 +207,31 @@ def _mode(entry: os.DirEntry[bytes]) -> int:
     return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
 
 
-def _file(node: bytes, pending: bytearray) -> Iterator[bytes]:
-    """Append a file to `pending`; a large one goes out in pieces of its own, without being copied."""
+def _file(node: bytes, out: _Pieces) -> Iterator[memoryview]:
+    """Append a file, and yield the pieces that it fills."""
     descriptor = os.open(node, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        size = status.st_size
-        pending += _REGULAR
-        if status.st_mode & stat.S_IXUSR:
-            pending += _EXECUTABLE
-        pending += _CONTENTS + size.to_bytes(8, "little")
-        if size > _SMALL:
-            yield bytes(pending)
-            pending.clear()
-        left = size
-        # One byte is asked for past the end, which tells a file that grew without a read of its own.
-        while left >= 0 and (piece := os.read(descriptor, min(left + 1, _CHUNK))):
-            left -= len(piece)
-            if size > _SMALL:
-                yield piece
-            else:
-                pending += piece
-            if not left and len(piece) < _CHUNK:
+        left = status.st_size
+        out.put(
+            _REGULAR
+            + (_EXECUTABLE if status.st_mode & stat.S_IXUSR else b"")
+            + _CONTENTS
+            + left.to_bytes(8, "little")
+        )
+        ended = False
+        while left and not ended:
+            # One byte is asked for past the end, which tells a file that grew without a read of its own.
+            room = out.room(left + 1)
+            count = os.readv(descriptor, (room,))
+            if count > left:
                 break
-        if left:
+            left -= count
+            ended = count < len(room)
+            out.took(count)
+            yield from out.full()
+        if left or not (ended or not os.read(descriptor, 1)):
             raise StoreError(f"{os.fsdecode(node)} changed while it was hashed")
-        pending += bytes(-size % 8) + _CLOSE
+        out.put(bytes(-status.st_size % 8) + _CLOSE)
     finally:
         os.close(descriptor)

@@ -93,6 +93,19 @@ class Stream:
             missing -= len(piece)
         return b"".join(parts)
 
+    def views(self, count: int) -> Iterator[memoryview]:
+        """Yield the next `count` bytes, or fewer where the stream ends, without copying them out of the pieces."""
+        while count > 0:
+            if self._position == len(self._buffer):
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return
+                self._buffer, self._position = piece, 0
+            start = self._position
+            self._position = min(start + count, len(self._buffer))
+            count -= self._position - start
+            yield memoryview(self._buffer)[start : self._position]
+
 
 class TarReader:
     """Iterates over members; `data()` yields the current one's contents, and may be left unread.

@@ -29,7 +29,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _OPEN_DIRECTORIES: Final = 128
 _LINKS_IN_A_PATH: Final = 40
 _NOT_A_DIRECTORY: Final = frozenset({errno.ENOTDIR, errno.ELOOP})
-_BAD_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP})
+BAD_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP})
 _COPY: Final = 1 << 20
 
 
@@ -48,7 +48,6 @@ class TreeWriter:
     `mtime` (seconds) becomes the time of everything written. `rooted` says that the tree is a root file
     system which may hold something already: a directory or an identical file or link may then come again,
     and links may be absolute. Otherwise a file that comes again replaces the earlier one, unless `unique`.
-    `modes` are those of files and of executables: whoever gives the store's own spares it a change of each.
 
     Every method raises UnsafeArchive, naming `archive` and the member; after an error the caller drops the
     tree.
@@ -63,14 +62,12 @@ class TreeWriter:
         mtime: int,
         rooted: bool = False,
         unique: bool = False,
-        modes: tuple[int, int] = (0o644, 0o755),
     ) -> None:
         self._archive = archive
         self._caps = caps
         self._times = (mtime * 10**9, mtime * 10**9)
         self._rooted = rooted
         self._unique = unique
-        self._modes = modes
         self._root = os.open(root, _DIRECTORY)
         self._open: OrderedDict[Parts, int] = OrderedDict()
         self._aliases: dict[Parts, Parts] = {}
@@ -113,7 +110,7 @@ class TreeWriter:
                     self._count(parts, len(piece))
                     write_all(descriptor, piece)
                 # By the descriptor: neither the umask nor a name that changed in between matters.
-                os.fchmod(descriptor, self._modes[executable])
+                os.fchmod(descriptor, 0o755 if executable else 0o644)
                 os.utime(descriptor, ns=self._times)
             finally:
                 os.close(descriptor)
@@ -183,7 +180,7 @@ class TreeWriter:
         try:
             yield
         except OSError as error:
-            if error.errno in _BAD_NAME:
+            if error.errno in BAD_NAME:
                 raise self.refuse(parts, f"cannot be a file here: {error.strerror}") from error
             with storing(f"unpack {self._archive}"):
                 raise

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from layerlock.errors import HashMismatch, StoreError
 from layerlock.io.atomic import (
@@ -34,12 +34,12 @@ from layerlock.io.atomic import (
     write_bytes,
 )
 from layerlock.io.filehash import file_sha256
-from layerlock.io.nar import nar_digest
+from layerlock.io.nar import NarDigest, nar_digest
 from layerlock.model.derivation import Realisation
 from layerlock.model.digest import unsri
 from layerlock.store.keep import Keep
 from layerlock.store.layout import MTIME, Index, Layout, entry_name, require_hex
-from layerlock.store.normalise import normalise, seal, sealed, used
+from layerlock.store.normalise import has_attributes, normalise, seal, sealed, used
 from layerlock.store.pin import Pin, Pins
 from layerlock.store.records import damaged, encode_realisation, read_realisation
 from layerlock.store.roots import write_root
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from layerlock.io.groupsync import GroupSync
     from layerlock.store.collect import Freed
     from layerlock.store.verify import Damage
+
+_PAUSE: Final = 0.2
+"""Seconds after a sync of the file system before the next one, where much is added."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,17 +154,27 @@ class LocalStore:
             )
         return path
 
-    def add_tree(self, path: Path, name: str, expected: str = "", *, many: bool = False) -> StoredTree:
+    def add_tree(
+        self,
+        path: Path,
+        name: str,
+        expected: str = "",
+        *,
+        unpacked: NarDigest | None = None,
+        many: bool = False,
+    ) -> StoredTree:
         """Move the directory `path`, which stands inside a scratch, into the store; normalised and hashed.
 
+        Neither is done again for what `unpack_nar` has just written, normalised, with the digest `unpacked`.
         `many` says that others come at the same time: they wait for the disk together (see `settle`).
         If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets, and
         HashMismatch where the tree is not the `expected` one (SRI); nothing is kept then.
         """
         with storing(f"store the tree of {name}"):
             self._make()
-            normalise(path, MTIME)
-            digest = nar_digest(path)
+            if unpacked is None or has_attributes(path):  # which whatever is made in a folder may inherit
+                normalise(path, MTIME)
+            digest = unpacked or nar_digest(path)
             if expected and digest.sri != expected:
                 raise HashMismatch(f"the tree of {name} has the hash {digest.sri}; {expected} is wanted")
             hexadecimal = unsri(digest.sri)
@@ -222,6 +235,13 @@ class LocalStore:
         """
         with storing("bring the store to the disk"):
             self._sync()
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Bring to the disk all along what is added meanwhile as some of many."""
+        self._make_or_say()
+        with self._sync.all_along(_PAUSE):
+            yield
 
     @contextmanager
     def alone(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:

@@ -72,20 +72,23 @@ def _normalise_leaf(entry: os.DirEntry[str], times: tuple[int, int]) -> None:
             os.replace(copy, entry.path)  # noqa: PTH105
         else:
             _drop_attributes(entry.path)
-        mode = 0o555 if status.st_mode & stat.S_IXUSR else 0o444
-        # What is right already, as in a tree out of a cache, is left alone: each change is one of the journal's.
-        if status.st_nlink == 1 and stat.S_IMODE(status.st_mode) == mode and status.st_mtime_ns == times[1]:
-            return
-        os.chmod(entry.path, mode)  # noqa: PTH101
+        os.chmod(entry.path, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)  # noqa: PTH101
     elif not stat.S_ISLNK(status.st_mode):
         raise HostileOutput(f"{entry.path} is a device, a pipe or a socket")
-    elif status.st_mtime_ns == times[1]:
-        return
     os.utime(entry.path, ns=times, follow_symlinks=False)
+
+
+def has_attributes(path: Path) -> bool:
+    """Tell whether a folder has extended attributes that `normalise` drops, such as a default access list."""
+    return any(map(_dropped, os.listxattr(path, follow_symlinks=False)))
 
 
 def _drop_attributes(path: str) -> None:
     for name in os.listxattr(path, follow_symlinks=False):
-        # What the kernel keeps there itself (security.selinux) is not ours to remove, and no build sees it.
-        if not name.startswith("security.") or name == "security.capability":
+        if _dropped(name):
             os.removexattr(path, name, follow_symlinks=False)
+
+
+def _dropped(attribute: str) -> bool:
+    # What the kernel keeps there itself (security.selinux) is not ours to remove, and no build sees it.
+    return not attribute.startswith("security.") or attribute == "security.capability"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerlock.build.known import known
-from layerlock.cache.bring import Cache, hashed
+from layerlock.cache.bring import Cache, file_pieces, tree_pieces
 from layerlock.cache.check import Flaw, verify_all, verify_plan
 from layerlock.cache.entry import Entry, entry_of, file_key, tree_key
 from layerlock.cache.keys import signed, spelled
@@ -19,10 +19,9 @@ from layerlock.cache.push import Blob, Pushed, push, write_closure
 from layerlock.errors import NotBuilt
 from layerlock.events import Warned
 from layerlock.io.lockfile import read_lock
-from layerlock.io.nar import nar_chunks
+from layerlock.io.memory import keep_freed_memory
 from layerlock.io.together import together
 from layerlock.model.derivation import Realisation
-from layerlock.model.digest import unsri
 from layerlock.model.lock import LockedFile, LockedGit
 from layerlock.plan import layers
 from layerlock.store.keep import Keep
@@ -34,7 +33,6 @@ from layerlock.workflows.planning import Loaded, load
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_PIECE: Final = 1 << 20
 _SOURCES_AT_ONCE: Final = 16
 """Sources that are fetched at once beside the outputs, which come as `substitute` says; most are small, and those that
 come together wait for the disk together."""
@@ -75,6 +73,7 @@ def push_closure(driver: Driver, name: str, cache: Cache, key: Ed25519PrivateKey
         NotReproducible: it is not what the lock records.
         Unreachable: the cache cannot be written.
     """
+    keep_freed_memory()
     loaded = load(driver, name)
     if spelled(key.public_key()) not in cache.trust.keys:
         message = "the key that signs is not trusted by recipes/caches.toml: nobody will use what it signs"
@@ -95,6 +94,7 @@ def push_closure(driver: Driver, name: str, cache: Cache, key: Ed25519PrivateKey
 
 def pull_closure(driver: Driver, name: str) -> Pulled:
     """Bring everything that the caches have of a layer or a package into the store, sources too."""
+    keep_freed_memory()
     loaded = load(driver, name)
     assert driver.substitutes is not None  # noqa: S101 - the command line has no way to rule them out here
     with ExitStack() as stack:
@@ -102,6 +102,7 @@ def pull_closure(driver: Driver, name: str) -> Pulled:
             stack.enter_context(kept(driver, read_lock(driver.repository.lock_path(name), name)))
         else:
             stack.enter_context(driver.store.pin(keeping.sources(loaded.pins.values())))
+        stack.enter_context(driver.store.filling())
         done = known(loaded.plan, driver.store, loaded.recorded)
         every = tuple(loaded.plan.planned)
         pins = [
@@ -220,9 +221,8 @@ def _entries(driver: Driver, loaded: Loaded, key: Ed25519PrivateKey) -> Iterator
 def _trees(driver: Driver, entries: Mapping[str, Entry]) -> Iterator[Blob]:
     for name, entry in entries.items():
         path = driver.store.held_tree(entry.output)
-        yield Blob(
-            key=entry.blob, name=name, size=entry.size, pieces=partial(_tree_pieces, path, entry.output, name)
-        )
+        pieces = partial(tree_pieces, path, entry.output, f"the output of {name}")
+        yield Blob(key=entry.blob, name=name, size=entry.size, pieces=pieces)
 
 
 def _sources(driver: Driver, loaded: Loaded) -> Iterator[Blob]:
@@ -231,24 +231,10 @@ def _sources(driver: Driver, loaded: Loaded) -> Iterator[Blob]:
             case LockedFile():
                 path = driver.store.file(pin.sha256)
                 if path is not None:
-                    pieces = partial(_file_pieces, path, pin.sha256, pin.key)
+                    pieces = partial(file_pieces, path, pin.sha256, f"the source {pin.key}")
                     yield Blob(key=file_key(pin.sha256), name=pin.key, size=pin.size, pieces=pieces)
             case LockedGit():
                 path = driver.store.tree(pin.tree)
                 if path is not None:
-                    pieces = partial(_tree_pieces, path, pin.tree, pin.key)
+                    pieces = partial(tree_pieces, path, pin.tree, f"the source {pin.key}")
                     yield Blob(key=tree_key(pin.tree), name=pin.key, size=0, pieces=pieces)
-
-
-def _tree_pieces(path: Path, output: str, name: str) -> Iterator[bytes]:
-    # Hashed on the way: what a disk has spoiled must not take the place of what is right, for everybody.
-    return hashed(nar_chunks(path), unsri(output), f"the output of {name}")
-
-
-def _file_pieces(path: Path, sha256: str, name: str) -> Iterator[bytes]:
-    def read() -> Iterator[bytes]:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
-
-    return hashed(read(), sha256, f"the source {name}")
