@@ -274,8 +274,8 @@ class LocalStore:
 
     def tidied(self) -> None:
         """Wait until every directory is gone that was to be removed aside."""
-        while self._removals:
-            self._removals.pop().join()
+        for removal in tuple(self._removals):
+            removal.join()
 
     def keep_failed(self, folder: Path, name: str) -> Path:
         """Move a scratch's folder to `failed/NAME` for a person to look at, in place of the one before.

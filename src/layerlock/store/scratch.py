@@ -7,7 +7,7 @@ import re
 import secrets
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING
 
 from layerlock.errors import StoreError
@@ -64,10 +64,14 @@ class Scratch:
     ) -> None:
         if error is not None or self._removals is None:
             self._leave(quietly=error is not None)
-            return
-        removal = Thread(target=self._leave, kwargs={"quietly": True}, name="remove")
-        self._removals.append(removal)
-        removal.start()
+        else:
+            removal = Thread(target=self._leave_aside, args=(self._removals,), name="remove")
+            self._removals.append(removal)
+            removal.start()
+
+    def _leave_aside(self, removals: list[Thread]) -> None:
+        self._leave(quietly=True)
+        removals.remove(current_thread())
 
     def _leave(self, *, quietly: bool) -> None:
         """Remove the directory and let go of it; `quietly` where nobody is there to be told of an error."""
