@@ -31,7 +31,7 @@ from typing import Any
 import tomli
 
 from layerlock.io.nar import nar_sha256
-from tools import cold_start
+from tools import cold_start, environment_speed
 from tools.blocks import with_blocks
 from tools.calls import LAYERLOCK, ROOT, Called, call, megabytes, read_events, table, this_machine
 from tools.cold_start import SITE, regular
@@ -42,7 +42,7 @@ from tools.speed import speeds
 PAGE = ROOT / "docs" / "benchmarks.md"
 LAYERS = ("cv", "cv-small", "cv-atlas")
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
-NO_OPS, HASHES = 11, 11
+NO_OPS, HASHES, PAIRS = 11, 11, 3
 
 
 def main() -> int:
@@ -53,6 +53,7 @@ def main() -> int:
         "sizes": sizes,
         "nothing-to-do": nothing_to_do,
         "share": share,
+        "environment": environment,
         "imports": imports,
         "init": init,
         "speed": speed,
@@ -170,6 +171,15 @@ def nothing_to_do(subject: Subject) -> str:
 def share(subject: Subject) -> str:
     """Compare a build from nothing with its own commands."""
     return overhead(read_events(subject.events) if subject.events else cold_build(subject.folder / "cold"))
+
+
+def environment(subject: Subject) -> str:
+    """Make the environment of cv in turn with mmdebstrap, where there is one."""
+    if lacking := environment_speed.missing():
+        return f"Not measured: {lacking}."
+    call("fetch", "cv")
+    store = Path(held("cv")["environment-bullseye"]).parents[1]
+    return environment_speed.measure(store, "bullseye", PAIRS, subject.folder / "environment")
 
 
 def imports(subject: Subject) -> str:

@@ -1,10 +1,13 @@
-"""Make an environment in turn with mmdebstrap, from the same packages in a local mirror; print times and ratios.
+"""Make an environment in turn with mmdebstrap, from the same packages in a local mirror; give times and ratios.
 
     python -m tools.environment_speed ~/.cache/layerlock bullseye --pairs 3
 
 Needs mmdebstrap (Debian's package), and root, with which it makes folders without user namespaces. Ours is the whole
 way from cached packages to a tree in a store: unpacked, normalised, hashed, synced; but for the few
-links that the recipe adds. Each is a process of its own.
+links that the recipe adds. Each is a process of its own. It is also the section `environment` of `tools.bench`.
+
+Folders are removed at the end of all: ext4 looks through inodes that were freed in the last half minute whenever it
+wants a new one, which made the second of two pairs slower by seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,7 +25,7 @@ from pathlib import Path
 
 from layerlock.io.archives import unpack_debs
 from layerlock.store.local import LocalStore
-from tools.calls import ROOT, table, this_machine
+from tools.calls import ROOT, table
 from tools.deb_mirror import make_mirror, packages
 from tools.files import remove
 
@@ -39,40 +43,42 @@ def main() -> int:
     if chosen.into:
         print(assemble(chosen.store, chosen.environment, chosen.into))
         return 0
+    if lacking := missing():
+        sys.exit(f"{lacking}: nothing to compare with")
     folder = Path(tempfile.mkdtemp(prefix="layerlock-speed-"))
     try:
-        measure(chosen.store.absolute(), chosen.environment, chosen.pairs, folder)
+        print(measure(chosen.store.absolute(), chosen.environment, chosen.pairs, folder))
     finally:
         remove(folder)
     return 0
 
 
-def measure(store: Path, environment: str, pairs: int, folder: Path) -> None:
-    """Time both in turn, the packages in the page cache."""
+def missing() -> str:
+    """Say what a comparison lacks on this machine; empty for nothing."""
+    if shutil.which("mmdebstrap") is None:
+        return "mmdebstrap is not installed"
+    return "" if os.geteuid() == 0 else "mmdebstrap needs root here"
+
+
+def measure(store: Path, environment: str, pairs: int, folder: Path) -> str:
+    """Time both in turn, the packages in the page cache; give a table and the median of the ratios."""
     line = make_mirror(store, environment, folder / "mirror")
     names = ",".join(packages(environment))
     theirs = ["mmdebstrap", "--quiet", "--variant=extract", "--mode=root", f"--include={names}", "bullseye"]
     ours = [sys.executable, "-m", "tools.environment_speed", str(store), environment, "--into"]
-    rows = [("", "mmdebstrap, s", "of processors", "layerlock, s", "of processors", "ratio")]
+    rows: list[tuple[str, ...]] = [
+        ("", "mmdebstrap, s", "of processors", "layerlock, s", "of processors", "ratio")
+    ]
     ratios = []
-    for number in range(pairs):
-        wall, processor = timed([*theirs, str(folder / f"theirs-{number}"), line])
-        own_wall, own_processor = timed([*ours, str(folder / f"ours-{number}")])
-        remove(folder / f"theirs-{number}")
-        remove(folder / f"ours-{number}")
-        ratios.append(own_wall / wall)
-        rows.append(
-            (
-                str(number + 1),
-                f"{wall:.1f}",
-                f"{processor:.1f}",
-                f"{own_wall:.1f}",
-                f"{own_processor:.1f}",
-                f"{ratios[-1]:.2f}",
-            )
-        )
-    print(f"{environment}, on {this_machine()}; median ratio {statistics.median(ratios):.2f}\n")
-    print(table(*rows))
+    for number in range(1, pairs + 1):
+        taken = [
+            timed([*theirs, str(folder / f"theirs-{number}"), line]),
+            timed([*ours, str(folder / f"ours-{number}")]),
+        ]
+        ratios.append(taken[1][0] / taken[0][0])
+        rows.append((str(number), *(f"{took:.1f}" for pair in taken for took in pair), f"{ratios[-1]:.2f}"))
+    told = f"{len(packages(environment))} packages; the median ratio is {statistics.median(ratios):.2f}"
+    return f"`{environment}`, {told}.\n\n{table(*rows)}"
 
 
 def assemble(store: Path, environment: str, folder: Path) -> str:
@@ -81,7 +87,9 @@ def assemble(store: Path, environment: str, folder: Path) -> str:
     target = LocalStore(folder)
     with target.scratch(environment) as scratch:
         unpack_debs([held[sha256] for sha256 in packages(environment).values()], scratch / "tree")
-        return target.add_tree(scratch / "tree", environment).sri
+        made = target.add_tree(scratch / "tree", environment, many=True)
+    target.settle()
+    return made.sri
 
 
 def timed(command: list[str]) -> tuple[float, float]:

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from layerlock.errors import StoreError, UnsafeArchive
-from layerlock.io.archives import MTIME, unpack_deb, unpack_tar, unpack_zip
+from layerlock.io.archives import MTIME, unpack_deb, unpack_debs, unpack_tar, unpack_zip
+from layerlock.io.besidewriter import BesideWriter
 from layerlock.io.nar import nar_sha256
 from layerlock.io.treewriter import Caps
 
@@ -420,6 +421,120 @@ def test_a_deb_that_does_not_fit_is_refused(tmp_path: Path, entries: list[Entry]
     unpack_deb(deb(tmp_path / "first.deb", *first), root)
     with pytest.raises(UnsafeArchive, match=message):
         unpack_deb(deb(tmp_path / "second.deb", *entries), root)
+
+
+def in_order(archives: list[Path], root: Path) -> str:
+    """Unpack packages one after the other; give the tree's hash."""
+    for archive in archives:
+        unpack_deb(archive, root)
+    return nar_sha256(root)
+
+
+def packages(folder: Path, *entries: tuple[Entry, ...]) -> list[Path]:
+    """Make a package of each; the later ones are the larger, and so the first to be unpacked side by side."""
+    drawn = random.Random(5).randbytes
+    return [
+        deb(folder / f"{number}.deb", *each, (f"./size-{number}", "file", 0o644, drawn(500 * number).hex()))
+        for number, each in enumerate(entries, start=1)
+    ]
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what is refused side by side."""
+    found: list[str] = []
+    refuse = BesideWriter.refuse
+
+    def noting(self: BesideWriter, parts: tuple[bytes, ...], reason: str) -> UnsafeArchive:
+        found.append(reason)
+        return refuse(self, parts, reason)
+
+    monkeypatch.setattr(BesideWriter, "refuse", noting)
+    return found
+
+
+def test_debs_that_do_not_meet_are_unpacked_side_by_side(tmp_path: Path, refusals: list[str]) -> None:
+    entries: list[tuple[Entry, ...]] = [
+        (
+            ("./usr/", "dir", 0o700, ""),
+            (f"./usr/lib/{number % 7}/{number}", "file", 0o755, f"{number}"),
+            (f"./usr/lib/{number % 7}/{number}.hard", "hard", 0o755, f"usr/lib/{number % 7}/{number}"),
+            ("./usr/same", "link", 0o777, "lib"),
+        )
+        for number in range(20)
+    ]
+    archives = packages(tmp_path, *entries)
+    unpack_debs(archives, tmp_path / "beside")
+    assert not refusals
+    assert nar_sha256(tmp_path / "beside") == in_order(archives, tmp_path / "order")
+    assert listing(tmp_path / "beside") == listing(tmp_path / "order")  # modes and times too
+    assert (tmp_path / "beside").stat().st_mtime == MTIME
+
+
+MEETING: list[tuple[str, tuple[Entry, ...], tuple[Entry, ...]]] = [
+    ("is a file or a link", (("./l", "link", 0, "usr"),), (("./l/x", "file", 0o644, "x"),)),
+    ("comes twice", (("./x", "file", 0o644, "x"),), (("./x", "file", 0o644, "x"),)),
+    ("of the same archive", (("./x", "file", 0o644, "x"),), (("./y", "hard", 0o644, "x"),)),
+]
+
+
+@pytest.mark.parametrize(("reason", "one", "two"), MEETING)
+def test_debs_that_meet_are_unpacked_in_order(
+    tmp_path: Path, refusals: list[str], reason: str, one: tuple[Entry, ...], two: tuple[Entry, ...]
+) -> None:
+    archives = packages(tmp_path, one, two)
+    unpack_debs(archives, tmp_path / "root")
+    assert nar_sha256(tmp_path / "root") == in_order(archives, tmp_path / "order")
+    assert any(reason in each for each in refusals) or reason == "is a file or a link"
+
+
+@pytest.mark.parametrize(("reason", "one", "two"), MEETING)
+def test_what_is_beside_is_never_used(
+    tmp_path: Path, reason: str, one: tuple[Entry, ...], two: tuple[Entry, ...]
+) -> None:
+    (tmp_path / "root").mkdir()
+    write_beside(tmp_path, *one)
+    with pytest.raises(UnsafeArchive, match=reason):
+        write_beside(tmp_path, *two)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_debs_that_do_not_fit_are_refused_as_in_order(tmp_path: Path, order: int) -> None:
+    archives = packages(
+        tmp_path,
+        (("./f", "file", 0o644, "one"),),
+        (("./f", "file", 0o644, "two"),),
+        (("./../x", "file", 0o644, "x"),),
+    )[::order]
+    with pytest.raises(UnsafeArchive) as expected:
+        in_order(archives, tmp_path / "order")
+    with pytest.raises(UnsafeArchive) as found:
+        unpack_debs(archives, tmp_path / "root")
+    assert found.value.message == expected.value.message
+    assert listing(tmp_path / "root") == listing(tmp_path / "order")
+
+
+def test_a_root_that_holds_something_is_unpacked_into_in_order(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "kept").write_bytes(b"kept")
+    unpack_debs(
+        packages(tmp_path, (("./x", "file", 0o644, "x"),), (("./y", "link", 0, "x"),)), tmp_path / "root"
+    )
+    assert {path.name for path in (tmp_path / "root").iterdir()} == {"kept", "x", "y", "size-1", "size-2"}
+
+
+def write_beside(folder: Path, *entries: Entry) -> None:
+    """Write entries into the folder's root as one of several writers."""
+    with BesideWriter(folder / "root", archive="a.deb", caps=Caps(), mtime=MTIME) as writer:
+        for name, kind, _, content in entries:
+            parts = tuple(name.removeprefix("./").encode().split(b"/"))
+            match kind:
+                case "file":
+                    writer.file(parts, executable=False, data=[str(content).encode()])
+                case "link":
+                    writer.symlink(parts, str(content).encode())
+                case _:
+                    writer.hardlink(parts, tuple(str(content).encode().split(b"/")))
 
 
 def test_something_else_than_a_deb(tmp_path: Path) -> None:

@@ -302,6 +302,36 @@ def test_scratches_are_removed_unless_kept(store: LocalStore) -> None:
     assert leftovers(store) == [kept.name]
 
 
+def test_a_scratch_may_be_removed_aside(store: LocalStore) -> None:
+    with store.scratch("build", aside=True) as scratch:
+        (scratch / "objects").mkdir()
+        (scratch / "objects" / "a.o").write_bytes(b"a")
+    store.tidied()
+    assert not list(store.layout.tmp.iterdir())  # its lock is gone too
+
+
+def test_a_scratch_of_something_that_failed_is_removed_at_once(store: LocalStore) -> None:
+    with pytest.raises(ValueError, match="odd"), store.scratch("build", aside=True) as scratch:
+        (scratch / "a.o").write_bytes(b"a")
+        raise ValueError("odd")
+    assert not list(store.layout.tmp.iterdir())
+
+
+def test_a_tree_that_cannot_be_synced_is_not_stored(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("layerlock.store.local.fsync_tree", failing)  # no disk fails on demand
+    with store.scratch("build") as scratch:
+        (scratch / "tree").mkdir()
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.add_tree(scratch / "tree", "tree")
+    assert not list(store.layout.trees.iterdir())
+
+
 def test_a_failed_build_is_kept_until_the_next(store: LocalStore) -> None:
     for text in ("first", "second"):
         with store.scratch("numpy") as scratch:

@@ -110,6 +110,7 @@ class _Run:
             raise
         fetchers.shutdown(cancel_futures=True)
         builders.shutdown()
+        self.workshop.store.tidied()
         return self.done
 
     def _place(self, derivation: Derivation) -> int:

@@ -105,7 +105,7 @@ def build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Real
     try:
         inputs = {name: sound_tree(store, made.output) for name, made in order.inputs.items()}
         _look_at_sources(derivation, store)
-        with store.scratch(derivation.name) as folder:
+        with store.scratch(derivation.name, aside=True) as folder:
             result = folder / "result"
             match derivation.action:
                 case Transform() as transform:
@@ -132,7 +132,11 @@ def build(order: Order, workshop: Workshop, sources: Mapping[str, Path]) -> Real
                         raise blamed(wrong, store.root)
                     _step(workshop, derivation, "store")
                     harvest(staged.out, result, max_bytes=derivation.needs.output_bytes)
-            tree = store.add_tree(result, derivation.name)
+            # What the driver makes are whole roots, of ten thousand files, before there is much else to write.
+            whole = isinstance(derivation.action, Transform)
+            tree = store.add_tree(result, derivation.name, many=whole)
+            if whole:
+                store.settle()
     except LayerlockError as error:
         workshop.emit(BuildFailedEvent(name=derivation.name, reason=error.message, log=str(log)))
         raise

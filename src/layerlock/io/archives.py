@@ -17,19 +17,19 @@ import os
 import stat
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from layerlock.errors import StoreError, UnsafeArchive
-from layerlock.io.atomic import storing
+from layerlock.io.atomic import remove_tree, storing
+from layerlock.io.besidewriter import BesideWriter
 from layerlock.io.decompress import PIECE, Damaged, ahead, pieces
-from layerlock.io.inadvance import in_advance
 from layerlock.io.tarstream import Kind, Member, Refused, TarReader, ar_member
 from layerlock.io.treewriter import Caps, Parts, TreeWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 UNPACK_TAR: Final = "tar/1"
@@ -42,8 +42,8 @@ MTIME: Final = 315_532_800
 DEFAULT_CAPS: Final = Caps()
 _LONGEST_LINK: Final = 4096
 _ENCRYPTED: Final = 0x1
-_DECOMPRESSING: Final = 6
-"""Threads that decompress packages at most: more of them outrun the one that writes."""
+_UNPACKING: Final = 8
+"""Threads that unpack packages at most: what is neither decompressing nor a system call is done one at a time."""
 
 
 def unpack_tar(
@@ -88,27 +88,59 @@ def unpack_deb(archive: Path, into: Path, *, caps: Caps = DEFAULT_CAPS, mtime: i
 def unpack_debs(
     archives: Sequence[Path], into: Path, *, caps: Caps = DEFAULT_CAPS, mtime: int = MTIME
 ) -> None:
-    """Unpack .deb files one after the other, as `unpack_deb` does; all processors decompress meanwhile."""
+    """Unpack .deb files as if one after the other with `unpack_deb`; into an empty `into` on all processors.
+
+    Side by side is tried first. Where packages meet, so that their order matters, or where one is refused, all of it
+    is done once more in order: what comes out, and which error, depends on the packages alone.
+    """
     with storing(f"make {into}"):
         into.mkdir(exist_ok=True)
-    threads = min(len(archives), len(os.sched_getaffinity(0)), _DECOMPRESSING)
-    with in_advance([partial(_data_of_deb, archive) for archive in archives], threads) as streams:
-        for archive, stream in zip(archives, streams, strict=True):
-            with (
-                storing(f"read {archive.name}"),
-                TreeWriter(into, archive=archive.name, caps=caps, mtime=mtime, rooted=True) as writer,
-            ):
-                try:
-                    _write_members(TarReader(stream), writer, _Names(writer, 0))
-                except Damaged as error:
-                    raise _damaged(archive, error) from error
-                writer.finish()
+        empty = not any(into.iterdir())
+    if empty and len(archives) > 1:
+        try:
+            _unpack_side_by_side(archives, into, caps, mtime)
+        except UnsafeArchive:
+            with storing(f"make {into}"):
+                remove_tree(into)
+                into.mkdir()
+        else:
+            return
+    for archive in archives:
+        with TreeWriter(into, archive=archive.name, caps=caps, mtime=mtime, rooted=True) as writer:
+            _unpack_deb(archive, writer)
+            writer.finish()
 
 
-def _data_of_deb(archive: Path) -> Generator[bytes, None, None]:
-    with archive.open("rb") as file:
-        _, size = ar_member(file, "data.tar")
-        yield from pieces(file, size)
+def _unpack_side_by_side(archives: Sequence[Path], into: Path, caps: Caps, mtime: int) -> None:
+    """Unpack .deb files into the empty folder `into`, several at once. Raises UnsafeArchive where two meet."""
+
+    def unpack(archive: Path) -> frozenset[Parts]:
+        with BesideWriter(into, archive=archive.name, caps=caps, mtime=mtime) as writer:
+            _unpack_deb(archive, writer)
+            return writer.folders
+
+    with storing(f"read {into.name}'s packages"):
+        # The largest first: a large one at the end would keep one processor, with nothing left for the others.
+        largest_first = sorted(archives, key=lambda archive: archive.stat().st_size, reverse=True)
+    pool = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _UNPACKING), thread_name_prefix="unpack")
+    try:
+        running = [pool.submit(unpack, archive) for archive in largest_first]
+        folders = frozenset[Parts]().union(*(done.result() for done in as_completed(running)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    with TreeWriter(into, archive=into.name, caps=caps, mtime=mtime) as writer:
+        for folder in sorted(folders):
+            writer.directory(folder)
+        writer.finish()
+
+
+def _unpack_deb(archive: Path, writer: TreeWriter) -> None:
+    with storing(f"read {archive.name}"), archive.open("rb") as file:
+        try:
+            _, size = ar_member(file, "data.tar")
+            _write_members(TarReader(pieces(file, size)), writer, _Names(writer, 0))
+        except Damaged as error:
+            raise _damaged(archive, error) from error
 
 
 def unpack_zip(

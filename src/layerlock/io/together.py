@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,3 +25,12 @@ def together(works: Iterable[Callable[[], T]], *, most: int) -> list[T]:
         return [future.result() for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Do `work` in a thread beside the block; both are done at the end. Raises what the block raises, else `work`."""
+    with ThreadPoolExecutor(1, thread_name_prefix="meanwhile") as pool:
+        pending = pool.submit(work)
+        yield
+        pending.result()

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -228,11 +228,7 @@ class TreeWriter:
         parent = self._folder(parts[:-1])
         name = parts[-1]
         try:
-            descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-        except FileNotFoundError:
-            os.mkdir(name, 0o755, dir_fd=parent)
-            descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-            os.fchmod(descriptor, 0o755)
+            descriptor = _entered(name, parent)
         except OSError as error:
             if error.errno not in _NOT_A_DIRECTORY:
                 raise
@@ -351,6 +347,18 @@ class TreeWriter:
             if target.startswith(b"/"):
                 raise self.refuse(parts, "is a link that leads out of the archive")
             waiting.extend(reversed(target.split(b"/")))
+
+
+def _entered(name: bytes, parent: int) -> int:
+    """Open a directory, made (0755) where there is none."""
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # by a writer beside this one
+            os.mkdir(name, 0o755, dir_fd=parent)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+        os.fchmod(descriptor, 0o755)
+        return descriptor
 
 
 def _contents(descriptor: int) -> Iterator[bytes]:

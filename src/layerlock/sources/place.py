@@ -19,6 +19,7 @@ from layerlock.io.archives import (
     unpack_zip,
 )
 from layerlock.io.atomic import storing
+from layerlock.io.copies import copy_file
 from layerlock.model.derivation import SourceInput
 
 COPY_TREE: Final = "tree/1"
@@ -66,6 +67,8 @@ def place(source: SourceInput, stored: Path, into: Path) -> None:
 def copy_tree(tree: Path, into: Path, *, leave_out: frozenset[str] = frozenset()) -> None:
     """Copy what a tree holds into the folder `into`, links as links, without the names in `leave_out`.
 
+    Where the file system has reflinks, files share their blocks until one is written to.
+
     Raises:
         StoreError: the tree holds a device, a pipe or a socket.
         OSError: the file system refuses something.
@@ -84,7 +87,7 @@ def copy_tree(tree: Path, into: Path, *, leave_out: frozenset[str] = frozenset()
             target.chmod(0o755)
             copy_tree(Path(entry.path), target, leave_out=leave_out)
         elif stat.S_ISREG(mode):
-            shutil.copyfile(entry.path, target, follow_symlinks=False)
+            copy_file(entry.path, target)
             target.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
         else:
             raise StoreError(f"{entry.path} is neither a file, a folder nor a link")

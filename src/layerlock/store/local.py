@@ -46,6 +46,8 @@ from layerlock.store.roots import write_root
 from layerlock.store.scratch import Scratch
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from layerlock.events import Listener
     from layerlock.io.groupsync import GroupSync
     from layerlock.store.collect import Freed
@@ -75,6 +77,7 @@ class LocalStore:
         self._files = Index(self.layout.files)
         self._trees = Index(self.layout.trees)
         self._pins = Pins(self.layout)
+        self._removals: list[Thread] = []
         self._made = False
 
     @property
@@ -170,11 +173,15 @@ class LocalStore:
         If an equal tree is there already, `path` is dropped. Raises HostileOutput for devices, pipes and sockets, and
         HashMismatch where the tree is not the `expected` one (SRI); nothing is kept then.
         """
+        from layerlock.io.together import meanwhile  # noqa: PLC0415 -- a no-op build adds nothing
+
         with storing(f"store the tree of {name}"):
             self._make()
             if unpacked is None or has_attributes(path):  # which whatever is made in a folder may inherit
                 normalise(path, MTIME)
-            digest = unpacked or nar_digest(path)
+            # One waits for processors, the other for the disk.
+            with meanwhile(self._sync if many else partial(fsync_tree, path)):
+                digest = unpacked or nar_digest(path)
             if expected and digest.sri != expected:
                 raise HashMismatch(f"the tree of {name} has the hash {digest.sri}; {expected} is wanted")
             hexadecimal = unsri(digest.sri)
@@ -185,10 +192,6 @@ class LocalStore:
                 if found is not None:
                     remove_tree(path)
                     return StoredTree(sri=digest.sri, path=found, size=digest.size)
-                if many:
-                    self._sync()
-                else:
-                    fsync_tree(path)
                 final = self.layout.trees / entry_name(hexadecimal, name)
                 with self._pins.adding(keep):
                     path.chmod(0o755)  # a directory that its owner may not write cannot change its parent
@@ -261,10 +264,18 @@ class LocalStore:
         self._make_or_say()
         return self.layout.logs / f"{require_hex(planned)}.log"
 
-    def scratch(self, name: str) -> Scratch:
-        """A directory on the store's file system for the length of a `with`, which yields its path."""
+    def scratch(self, name: str, *, aside: bool = False) -> Scratch:
+        """A directory on the store's file system for the length of a `with`, which yields its path.
+
+        With `aside` it is removed by a thread beside what follows (see `tidied`): a large one takes seconds.
+        """
         self._make_or_say()
-        return Scratch(self.layout, name)
+        return Scratch(self.layout, name, self._removals if aside else None)
+
+    def tidied(self) -> None:
+        """Wait until every directory is gone that was to be removed aside."""
+        for removal in tuple(self._removals):
+            removal.join()
 
     def keep_failed(self, folder: Path, name: str) -> Path:
         """Move a scratch's folder to `failed/NAME` for a person to look at, in place of the one before.

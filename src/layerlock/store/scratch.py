@@ -7,6 +7,7 @@ import re
 import secrets
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING
 
 from layerlock.errors import StoreError
@@ -33,11 +34,15 @@ class Held:
 
 
 class Scratch:
-    """A context manager that yields a fresh directory and removes it at the end, unless `keep` was called."""
+    """A context manager that yields a fresh directory and removes it at the end, unless `keep` was called.
 
-    def __init__(self, layout: Layout, name: str) -> None:
+    Where nothing went wrong and there is a list of `removals`, a thread that is put there removes it.
+    """
+
+    def __init__(self, layout: Layout, name: str, removals: list[Thread] | None = None) -> None:
         self._folder = layout.tmp
         self._name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        self._removals = removals
         self._held: Held | None = None
         self._path: Path | None = None
         self._kept = False
@@ -57,11 +62,24 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None or self._removals is None:
+            self._leave(quietly=error is not None)
+        else:
+            removal = Thread(target=self._leave_aside, args=(self._removals,), name="remove")
+            self._removals.append(removal)
+            removal.start()
+
+    def _leave_aside(self, removals: list[Thread]) -> None:
+        self._leave(quietly=True)
+        removals.remove(current_thread())
+
+    def _leave(self, *, quietly: bool) -> None:
+        """Remove the directory and let go of it; `quietly` where nobody is there to be told of an error."""
         try:
             if not self._kept and self._path is not None:
                 # An error on its way says more than one of cleaning up; what stays is swept by the collector.
                 with (
-                    suppress(StoreError) if error else nullcontext(),
+                    suppress(StoreError) if quietly else nullcontext(),
                     storing("remove a temporary directory"),
                 ):
                     remove_tree(self._path)
