@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tools.bench import packed_like_zip, python, unpacked, weight
+from tools.bench_trees import packed_like_zip, python, unpacked, weight
 from tools.calls import ROOT, call, megabytes, table
 from tools.cold_start import imports
 

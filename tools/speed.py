@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tools.bench_trees import python
 from tools.calls import table
 from tools.cold_start import started
 
@@ -98,8 +99,6 @@ def _measure(interpreter: Sequence[str], tree: Path) -> dict[str, float]:
 
 def main() -> int:
     """Time the trees of the command line."""
-    from tools.bench import python  # noqa: PLC0415 - bench takes `speeds` from here
-
     trees = dict(each.split("=", 1) for each in sys.argv[1:])
     print(speeds(python(), {name: Path(tree) for name, tree in trees.items()}))
     return 0

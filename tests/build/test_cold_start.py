@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layerlock.workflows.building import build_package
-from tools.bench import interpreted
+from tools.bench_trees import interpreted
 from tools.cold_start import Emulated, against, init_duration, inits
 
 from .conftest import Bench
