@@ -85,7 +85,7 @@ def test_what_linkers_do_not_make_is_left_alone(wide: Path, toolchain: Toolchain
     )
     relocatable = tmp_path / "one.o"
     toolchain.run("-c", "-x", "c", "-o", str(relocatable), "-", source=SOURCE)
-    unusual = {
+    unusual: dict[str, str | bytes] = {
         "elsewhere": bytes(elsewhere),
         "filled": bytes(filled),
         "aligned": aligned.read_bytes(),

@@ -128,9 +128,8 @@ def closed(content: bytes, page: int) -> bytes:
         raise Unusual("its tables are elsewhere, or have rows of another size")
     programs = [Program(*row) for row in _rows(_PROGRAM, content, header.programs, header.program_count)]
     sections = [Section(*row) for row in _rows(_SECTION, content, header.sections, header.section_count)]
-    if len(sections) != header.section_count or any(
-        part.end > len(content) for part in (*programs, *sections)
-    ):
+    ends = [*(program.end for program in programs), *(section.end for section in sections)]
+    if len(sections) != header.section_count or any(end > len(content) for end in ends):
         raise Unusual("it is cut")
     if any(section.flags & _SHF_ALLOC and section.alignment > page for section in sections):
         raise Unusual("a section is aligned to more than a page")
