@@ -6,6 +6,9 @@ Needs mmdebstrap (Debian's package), and root, with which it makes folders witho
 way from cached packages to a tree in a store: unpacked, normalised, hashed, synced; but for the few
 links that the recipe adds. Each is a process of its own. It is also the section `environment` of `tools.bench`.
 
+The last column is what no way of making the tree can go below: dpkg-deb decompressing the same packages into nothing,
+the largest first, one on each processor.
+
 Folders are removed at the end of all: ext4 looks through inodes that were freed in the last half minute whenever it
 wants a new one, which made the second of two pairs slower by seconds.
 """
@@ -67,36 +70,52 @@ def measure(store: Path, environment: str, pairs: int, folder: Path) -> str:
     theirs = ["mmdebstrap", "--quiet", "--variant=extract", "--mode=root", f"--include={names}", "bullseye"]
     ours = [sys.executable, "-m", "tools.environment_speed", str(store), environment, "--into"]
     rows: list[tuple[str, ...]] = [
-        ("", "mmdebstrap, s", "of processors", "layerlock, s", "of processors", "ratio")
+        ("", "mmdebstrap, s", "of processors", "layerlock, s", "of processors", "ratio", "dpkg-deb, s")
     ]
-    ratios = []
+    ratios, least = [], []
+    debs = sorted(held(store, environment), key=lambda path: path.stat().st_size, reverse=True)
+    decompress = ["xargs", "-P", str(os.cpu_count()), "-n", "1", "dpkg-deb", "--fsys-tarfile"]
     for number in range(1, pairs + 1):
         taken = [
             timed([*theirs, str(folder / f"theirs-{number}"), line]),
             timed([*ours, str(folder / f"ours-{number}")]),
         ]
         ratios.append(taken[1][0] / taken[0][0])
-        rows.append((str(number), *(f"{took:.1f}" for pair in taken for took in pair), f"{ratios[-1]:.2f}"))
-    told = f"{len(packages(environment))} packages; the median ratio is {statistics.median(ratios):.2f}"
+        alone, _ = timed(decompress, "\n".join(map(str, debs)))
+        least.append(alone / taken[0][0])
+        spent = (f"{took:.1f}" for pair in taken for took in pair)
+        rows.append((str(number), *spent, f"{ratios[-1]:.2f}", f"{alone:.1f}"))
+    told = (
+        f"{len(debs)} packages; the median ratio is {statistics.median(ratios):.2f},"
+        f" and {statistics.median(least):.2f} would be that of decompressing alone"
+    )
     return f"`{environment}`, {told}.\n\n{table(*rows)}"
 
 
 def assemble(store: Path, environment: str, folder: Path) -> str:
     """Make an environment's tree in a new store from the packages in another; give its hash."""
-    held = {path.name[:64]: path for path in (store / "files").iterdir()}
     target = LocalStore(folder)
     with target.scratch(environment) as scratch:
-        unpack_debs([held[sha256] for sha256 in packages(environment).values()], scratch / "tree")
+        unpack_debs(held(store, environment), scratch / "tree")
         made = target.add_tree(scratch / "tree", environment, many=True)
     target.settle()
     return made.sri
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command; give its wall time, and the time of processors that it and its children took, in seconds."""
+def held(store: Path, environment: str) -> list[Path]:
+    """Give where a store has an environment's packages, in their order."""
+    files = {path.name[:64]: path for path in (store / "files").iterdir()}
+    return [files[sha256] for sha256 in packages(environment).values()]
+
+
+def timed(command: list[str], told: str = "") -> tuple[float, float]:
+    """Run a command with words on its standard input.
+
+    Gives its wall time, and the time of processors that it and its children took, in seconds.
+    """
     os.sync()
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, input=told, text=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
