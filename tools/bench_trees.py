@@ -12,7 +12,7 @@ from typing import Final
 import tomli
 
 from tools.calls import ROOT, call
-from tools.cold_start import regular
+from tools.files import regular
 
 PLATFORMS: Final = ("manylinux_2_17_x86_64", "manylinux2014_x86_64")
 

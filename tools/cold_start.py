@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from typing import Final
 import requests
 
 from tools.calls import table
+from tools.files import regular
 
 SITE: Final = "python/lib/python3.11/site-packages"
 IMPORTS: Final = (
@@ -40,11 +41,6 @@ _SECONDS: Final = 60
 
 Took = tuple[float, float]
 """Medians of the cold rounds and of the warm ones, in seconds."""
-
-
-def regular(tree: Path) -> Iterator[Path]:
-    """Give every regular file of a tree."""
-    return (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
 def started(

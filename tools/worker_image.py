@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -42,7 +42,7 @@ _CERTIFICATES: Final = "etc/ssl/certs/ca-certificates.crt"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blob:
-    """A part of an image: a file, the sha256 of its bytes and their number."""
+    """A part of an image, or all of it: a file, the sha256 of its bytes and their number."""
 
     path: Path
     sha256: str
@@ -59,8 +59,11 @@ class Blob:
         return {"mediaType": kind, "digest": f"sha256:{self.sha256}", "size": self.size}
 
 
-def write_image(store: Path, to: Path) -> str:
-    """Build what an image takes, and write it to a file that `docker load` and `podman load` take; give its id."""
+def write_image(store: Path, to: Path) -> tuple[str, Blob]:
+    """Build what an image takes, and write it to a file that `docker load` and `podman load` take.
+
+    Gives the image's id, and the file.
+    """
     driver = construct(Settings(repository=ROOT / "worker", store=store, environment=dict(os.environ)), _tell)
     with driver.store.pin(Keep()), TemporaryDirectory(dir=to.parent, prefix=".worker-image-") as scratch:
         folder = Path(scratch)
@@ -76,8 +79,8 @@ def write_image(store: Path, to: Path) -> str:
             _blob(folder, packed([Sent(place="store", folder=True, mode=0o755)], uid=USER, gid=USER)),
         ]
         config = _blob(folder, iter([_json(_config(layers))]))
-        _write(folder, to, config, layers)
-    return config.sha256
+        written = _write(folder, to, config, layers)
+    return config.sha256, written
 
 
 def _system(root: Path) -> Iterator[Sent]:
@@ -116,7 +119,7 @@ def _config(layers: list[Blob]) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, to: Path, config: Blob, layers: list[Blob]) -> None:
+def _write(folder: Path, to: Path, config: Blob, layers: list[Blob]) -> Blob:
     """Write an archive that is both: OCI's image layout, and what `docker load` has always read.
 
     Layers are not compressed, so that no version of a compressor decides a byte.
@@ -143,7 +146,7 @@ def _write(folder: Path, to: Path, config: Blob, layers: list[Blob]) -> None:
         *(Sent(place=blob.place, source=blob.path) for blob in blobs),
     ]
     whole = _blob(folder, packed(items))
-    whole.path.replace(to)
+    return replace(whole, path=whole.path.replace(to))
 
 
 def _blob(folder: Path, pieces: Iterator[bytes]) -> Blob:
@@ -178,10 +181,8 @@ def main() -> int:
     options = parser.parse_args()
     to: Path = options.to.absolute()
     to.parent.mkdir(parents=True, exist_ok=True)
-    image = write_image(surroundings.store(options.store, os.environ, Path.cwd()), to)
-    with to.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    print(f"{to}\n  {NAME}, image sha256:{image}\n  {to.stat().st_size / 1e6:.1f} MB, sha256 {sha256}")
+    image, written = write_image(surroundings.store(options.store, os.environ, Path.cwd()), to)
+    print(f"{to}\n  {NAME}, image sha256:{image}\n  {written.size / 1e6:.1f} MB, sha256 {written.sha256}")
     return 0
 
 
