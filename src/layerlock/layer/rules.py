@@ -115,30 +115,32 @@ def _patterns(
     if name != DATA:
         return tuple(dict.fromkeys(_going(name, files, holding, allowed))), ()
     patterns, keep, left = [], [], set(files)
-    for folder, stay in _but_for(files, holding, allowed):
-        patterns.append(
-            _pattern(folder, holding, {path for path in holding.files if path.startswith(f"{folder}/")})
-        )
-        keep += [_pattern(path, holding, set(holding.files) - set(allowed)) for path in stay]
-        left = {path for path in left if not path.startswith(f"{folder}/")}
+    needed = set(holding.files).difference(allowed)
+    for folder, inside in _but_for(files, holding, allowed):
+        patterns.append(_pattern(folder, holding, inside))
+        keep += [_pattern(path, holding, needed) for path in sorted(inside & needed)]
+        left -= inside
     patterns += _going(name, left, holding, allowed)
     return tuple(dict.fromkeys(patterns)), tuple(dict.fromkeys(keep))
 
 
 def _but_for(
     files: Collection[str], holding: Holding, allowed: Collection[str]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Give the outermost folders of data that are said in fewer patterns by what stays in them than by what goes."""
+) -> Iterator[tuple[str, set[str]]]:
+    """Give the outermost folders of data that are said in fewer patterns by what stays in them than by what goes.
+
+    Each comes with all the files in it.
+    """
     coded = {folder for path in holding.files if is_code(path) for folder in folders(path)}
     found: list[str] = []
     for folder in sorted({folder for path in files for folder in folders(path)} - coded):
         if any(folder.startswith(f"{other}/") for other in found):
             continue
         inside = {path for path in holding.files if path.startswith(f"{folder}/")}
-        stay = sorted(inside.difference(allowed))
+        stay = inside.difference(allowed)
         if stay and _FEWER * (1 + len(stay)) <= len({*places(holding, inside.intersection(files), allowed)}):
             found.append(folder)
-            yield folder, tuple(stay)
+            yield folder, inside
 
 
 def _going(name: str, files: Collection[str], holding: Holding, allowed: Collection[str]) -> Iterator[str]:
