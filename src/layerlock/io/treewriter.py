@@ -41,6 +41,16 @@ class Caps:
     entries: int = 1_000_000
     depth: int = 100
 
+    def member(self, entries: int, depth: int) -> str:
+        """Say why there must not be so many members, or one so deep; empty where there may."""
+        if entries > self.entries:
+            return f"is one more than the {self.entries} members allowed"
+        return f"is deeper than the {self.depth} directories allowed" if depth > self.depth else ""
+
+    def contents(self, size: int) -> str:
+        """Say why all files must not have so many bytes; empty where they may."""
+        return f"goes past the {self.bytes} bytes allowed in all" if size > self.bytes else ""
+
 
 class TreeWriter:
     """Writes members below `root`; use it as a context manager, and call `finish` after the last one.
@@ -173,10 +183,8 @@ class TreeWriter:
     def _member(self, parts: Parts, *, counted: bool = True) -> Iterator[None]:
         if counted:
             self._entries += 1
-            if self._entries > self._caps.entries:
-                raise self.refuse(parts, f"is one more than the {self._caps.entries} members allowed")
-            if len(parts) > self._caps.depth:
-                raise self.refuse(parts, f"is deeper than the {self._caps.depth} directories allowed")
+            if reason := self._caps.member(self._entries, len(parts)):
+                raise self.refuse(parts, reason)
         try:
             yield
         except OSError as error:
@@ -187,8 +195,8 @@ class TreeWriter:
 
     def _count(self, parts: Parts, size: int) -> None:
         self._bytes += size
-        if self._bytes > self._caps.bytes:
-            raise self.refuse(parts, f"goes past the {self._caps.bytes} bytes allowed in all")
+        if reason := self._caps.contents(self._bytes):
+            raise self.refuse(parts, reason)
 
     def _parent(self, parts: Parts) -> tuple[int, bytes]:
         if not parts:

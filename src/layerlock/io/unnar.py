@@ -142,10 +142,8 @@ class _Unpacking:
         """Read an entry's node and make it; True for a folder, of which only the head is read."""
         self._parts.append(name)
         self._entries += 1
-        if self._entries > self._caps.entries:
-            raise self._refuse(f"is one more than the {self._caps.entries} members allowed")
-        if len(self._parts) > self._caps.depth:
-            raise self._refuse(f"is deeper than the {self._caps.depth} directories allowed")
+        if reason := self._caps.member(self._entries, len(self._parts)):
+            raise self._refuse(reason)
         kind = self._exactly(_WORD)
         if kind == _REGULAR:
             self._file(name)
@@ -209,8 +207,8 @@ class _Unpacking:
     def _write(self, descriptor: int, length: int) -> None:
         for piece in self._stream.views(length):
             self._bytes += len(piece)
-            if self._bytes > self._caps.bytes:
-                raise self._refuse(f"goes past the {self._caps.bytes} bytes allowed in all")
+            if reason := self._caps.contents(self._bytes):
+                raise self._refuse(reason)
             write_all(descriptor, piece)
             length -= len(piece)
         if length:
