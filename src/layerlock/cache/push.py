@@ -7,25 +7,29 @@ next push takes them as they are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
-from layerlock.cache.bring import BAD, Cache, said
+from layerlock.cache.bring import BAD, Cache, file_pieces, said, tree_pieces
 from layerlock.cache.entry import (
     LARGEST_CLOSURE,
     Entry,
     closure_key,
     decode_closure,
     encode_closure,
+    file_key,
     merged,
+    tree_key,
 )
 from layerlock.cache.frames import compress
 from layerlock.events import Listener, Sent, Warned
 from layerlock.io.together import together
+from layerlock.model.lock import LockedFile, LockedGit, LockedSource
 from layerlock.plan.resolve import Plan
 
 _AT_ONCE: Final = 6
@@ -42,6 +46,27 @@ class Blob:
     name: str
     size: int
     pieces: Callable[[], Iterator[bytes | memoryview]]
+
+
+def source_blobs(
+    pins: Iterable[LockedSource],
+    file: Callable[[str], Path | None],
+    tree: Callable[[str], Path | None],
+    named: Callable[[LockedSource, Path], str],
+) -> Iterator[Blob]:
+    """Give the sources that a store holds; `file` and `tree` look them up, `named` says what errors call them."""
+    for pin in pins:
+        match pin:
+            case LockedFile():
+                path = file(pin.sha256)
+                if path is not None:
+                    pieces = partial(file_pieces, path, pin.sha256, named(pin, path))
+                    yield Blob(key=file_key(pin.sha256), name=pin.key, size=pin.size, pieces=pieces)
+            case LockedGit():
+                path = tree(pin.tree)
+                if path is not None:
+                    pieces = partial(tree_pieces, path, pin.tree, named(pin, path))
+                    yield Blob(key=tree_key(pin.tree), name=pin.key, size=0, pieces=pieces)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from layerlock.build.noting import Noting
 from layerlock.build.one import Order, build, realise, reuse
 from layerlock.build.workshop import FETCHES, Workshop
-from layerlock.cache.bring import BAD, bring_tree, file_pieces, said, tree_pieces
+from layerlock.cache.bring import BAD, bring_tree, said, tree_pieces
 from layerlock.cache.entry import (
     LARGEST_CLOSURE,
     Entry,
@@ -31,11 +31,11 @@ from layerlock.cache.entry import (
     entry_of,
     file_key,
     merged,
-    tree_key,
 )
 from layerlock.cache.frames import FRAME, compress
 from layerlock.cache.keys import Trust, signed, spelled
 from layerlock.cache.place import Packed, PackedFile, Place, Unreachable
+from layerlock.cache.push import Blob, source_blobs
 from layerlock.cluster.orders import BuildOrder, Facts, Fetched, FetchOrder, GuestOrder, Made
 from layerlock.errors import BadCache, DiskFull, LayerlockError, SandboxUnavailable, StoreError
 from layerlock.events import FetchFinished, FetchStarted, Listener, Sent
@@ -44,7 +44,7 @@ from layerlock.io.nar import nar_chunks
 from layerlock.io.times import read_note
 from layerlock.io.together import together
 from layerlock.model.derivation import Realisation
-from layerlock.model.lock import LockedFile, LockedGit, LockedPath, LockedSource
+from layerlock.model.lock import LockedFile, LockedPath, LockedSource
 from layerlock.store.keep import Keep
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ class Bench:
             if store.planned(order.planned) is not None or self._known(order.planned, order.keys):
                 return Fetched(size=0)
             self._bring_sources(order, emit)
-            self._share(_source_blobs(order.pins, store.file, store.tree), emit)
+            blobs = source_blobs(order.pins, store.file, store.tree, lambda _, path: str(path))
+            self._share(blobs, emit)
         return Fetched(size=sum(pin.size for pin in order.pins if isinstance(pin, LockedFile)))
 
     def make(
@@ -163,10 +164,8 @@ class Bench:
             if self.key is not None:
                 entry = signed(entry, (self.key,))
             path = store.held_tree(entry.output)
-            self._share(
-                [(entry.blob, entry.name, entry.size, partial(tree_pieces, path, entry.output, str(path)))],
-                emit,
-            )
+            pieces = partial(tree_pieces, path, entry.output, str(path))
+            self._share([Blob(key=entry.blob, name=entry.name, size=entry.size, pieces=pieces)], emit)
             self._publish(entry, entries.values())
         took = read_note(store.log_path(order.planned))
         return Made(entry=entry, worker=worker, called=self.called, log=log, took=took)
@@ -250,18 +249,15 @@ class Bench:
         if encode_closure(after) != encode_closure(before):
             self.place.write(closure_key(entry.planned), iter((encode_closure(after),)))
 
-    def _share(self, blobs: Iterable[_Blob], emit: Listener) -> None:
-        wanted = {blob[0]: blob for blob in blobs}
+    def _share(self, blobs: Iterable[Blob], emit: Listener) -> None:
+        wanted = {blob.key: blob for blob in blobs}
         there = self.place.present(wanted) if wanted else frozenset()
 
-        def send(key: str, name: str, size: int, pieces: Callable[[], Iterator[bytes | memoryview]]) -> None:
-            packed = self.place.write(key, compress(pieces()))
-            emit(Sent(name=name, to=self.place.address, size=size, packed=packed, seconds=0.0))
+        def send(blob: Blob) -> None:
+            packed = self.place.write(blob.key, compress(blob.pieces()))
+            emit(Sent(name=blob.name, to=self.place.address, size=blob.size, packed=packed, seconds=0.0))
 
-        together([partial(send, *blob) for key, blob in wanted.items() if key not in there], most=FETCHES)
-
-
-_Blob = tuple[str, str, int, Callable[[], "Iterator[bytes | memoryview]"]]
+        together([partial(send, blob) for key, blob in wanted.items() if key not in there], most=FETCHES)
 
 
 class _Handed:
@@ -310,26 +306,6 @@ def _blamed() -> Iterator[None]:
         yield
     except (Unreachable, SandboxUnavailable, StoreError) as error:
         raise Unfit(error) from error
-
-
-def _source_blobs(
-    pins: Iterable[LockedSource], file: Callable[[str], Path | None], tree: Callable[[str], Path | None]
-) -> Iterator[_Blob]:
-    for pin in pins:
-        match pin:
-            case LockedFile():
-                path = file(pin.sha256)
-                if path is not None:
-                    yield (
-                        file_key(pin.sha256),
-                        pin.key,
-                        pin.size,
-                        partial(file_pieces, path, pin.sha256, str(path)),
-                    )
-            case LockedGit():
-                path = tree(pin.tree)
-                if path is not None:
-                    yield tree_key(pin.tree), pin.key, 0, partial(tree_pieces, path, pin.tree, str(path))
 
 
 def _tail(path: Path) -> bytes:

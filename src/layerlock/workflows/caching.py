@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerlock.build.known import known
-from layerlock.cache.bring import Cache, file_pieces, tree_pieces
+from layerlock.cache.bring import Cache, tree_pieces
 from layerlock.cache.check import Flaw, verify_all, verify_plan
-from layerlock.cache.entry import Entry, entry_of, file_key, tree_key
+from layerlock.cache.entry import Entry, entry_of
 from layerlock.cache.keys import signed, spelled
 from layerlock.cache.lookup import Book
-from layerlock.cache.push import Blob, Pushed, push, write_closure
+from layerlock.cache.push import Blob, Pushed, push, source_blobs, write_closure
 from layerlock.errors import NotBuilt
 from layerlock.events import Warned
 from layerlock.io.lockfile import read_lock
@@ -88,7 +88,9 @@ def push_closure(driver: Driver, name: str, cache: Cache, key: Ed25519PrivateKey
                 hint=f"build it first: layerlock build {name}",
             )
         entries = dict(_entries(driver, loaded, key))
-        blobs = [*_trees(driver, entries), *_sources(driver, loaded)]
+        pins, store = loaded.pins.values(), driver.store
+        sources = source_blobs(pins, store.file, store.tree, lambda pin, _: f"the source {pin.key}")
+        blobs = [*_trees(driver, entries), *sources]
         return push(loaded.plan, entries, blobs, cache, driver.emit)
 
 
@@ -223,18 +225,3 @@ def _trees(driver: Driver, entries: Mapping[str, Entry]) -> Iterator[Blob]:
         path = driver.store.held_tree(entry.output)
         pieces = partial(tree_pieces, path, entry.output, f"the output of {name}")
         yield Blob(key=entry.blob, name=name, size=entry.size, pieces=pieces)
-
-
-def _sources(driver: Driver, loaded: Loaded) -> Iterator[Blob]:
-    for pin in loaded.pins.values():
-        match pin:
-            case LockedFile():
-                path = driver.store.file(pin.sha256)
-                if path is not None:
-                    pieces = partial(file_pieces, path, pin.sha256, f"the source {pin.key}")
-                    yield Blob(key=file_key(pin.sha256), name=pin.key, size=pin.size, pieces=pieces)
-            case LockedGit():
-                path = driver.store.tree(pin.tree)
-                if path is not None:
-                    pieces = partial(tree_pieces, path, pin.tree, f"the source {pin.key}")
-                    yield Blob(key=tree_key(pin.tree), name=pin.key, size=0, pieces=pieces)
